@@ -21,25 +21,20 @@ INTERVAL = "1m"
 EXPRESSION = {"type": "__expr__", "uid": "__expr__"}
 
 
-def build(
+def build_group(
     described: Sequence[Mapping[str, Any]], dashboards: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Make the file's content.
+    """Make the group of all rules.
 
     described   what ``source/alerts.yml.j2`` says
     dashboards  the built dashboards by name, for the links
     """
     return {
-        "apiVersion": 1,
-        "groups": [
-            {
-                "orgId": 1,
-                "name": "plancton",
-                "folder": FOLDER,
-                "interval": INTERVAL,
-                "rules": [_rule(one, dashboards) for one in described],
-            }
-        ],
+        "orgId": 1,
+        "name": "plancton",
+        "folder": FOLDER,
+        "interval": INTERVAL,
+        "rules": [_rule(one, dashboards) for one in described],
     }
 
 

@@ -21,16 +21,7 @@ HERE = Path(__file__).parent
 SOURCE = HERE / "source"
 #: In the order of the menu.
 DASHBOARDS = ("site", "node", "jobs", "diagnostics")
-
-
-class _Plain(yaml.SafeDumper):
-    """No anchors, and lists indented: as people write it."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
+_HEAD = "# Made by `python -m grafana.generate` from grafana/source/alerts.yml.j2.\n"
 
 
 def source(name: str) -> Any:
@@ -43,27 +34,27 @@ def source(name: str) -> Any:
     return yaml.safe_load(environment.get_template(f"{name}.yml.j2").render())
 
 
-def write_dashboard(dashboard: dict[str, Any]) -> str:
-    """Return a dashboard as JSON: a panel is a line, so that a difference shows which changed."""
+def write_lines(content: dict[str, Any]) -> str:
+    """Return JSON with a line for each panel or rule, so that a difference shows which changed."""
     parts = []
-    for key, value in dashboard.items():
+    for key, value in content.items():
         lines = isinstance(value, list) and any(isinstance(item, dict) for item in value)
         text = (
             "[\n  " + ",\n  ".join(map(json.dumps, value)) + "\n ]" if lines else json.dumps(value)
         )
         parts.append(f" {json.dumps(key)}: {text}")
-    return "{\n" + ",\n".join(parts) + "\n}\n"
+    return "{\n" + ",\n".join(parts) + "\n}"
 
 
 def made() -> Iterator[tuple[Path, str]]:
     """Yield every file that is generated, with its content."""
     dashboards = {name: dashboard.build(source(name)) for name in DASHBOARDS}
     for name, one in dashboards.items():
-        yield HERE / "dashboards" / f"{name}.json", write_dashboard(one)
-    built = alerts.build(source("alerts"), dashboards)
-    rules = yaml.dump(built, Dumper=_Plain, sort_keys=False, width=90, allow_unicode=True)
-    head = "# Made by `python -m grafana.generate` from grafana/source/alerts.yml.j2.\n---\n"
-    yield HERE / "provisioning" / "alerting" / "rules.yml", head + rules
+        yield HERE / "dashboards" / f"{name}.json", write_lines(one) + "\n"
+    group = write_lines(alerts.build_group(source("alerts"), dashboards))
+    # JSON is YAML, too
+    rules = f'# yamllint disable-file\n{_HEAD}{{"apiVersion": 1, "groups": [{group}]}}\n'
+    yield HERE / "provisioning" / "alerting" / "rules.yml", rules
 
 
 def main(argv: Sequence[str] | None = None) -> int:
