@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ import classad2
 
 from .ad import Ad, ParseError, evaluable, parse
 from .cost import Charge, Stopwatch, charge_nobody
-from .literals import ERROR, NOT_LITERAL, UNDEFINED, literal_value
+from .literals import ERROR, NOT_LITERAL, UNDEFINED, TimeValue, literal_value
 from .regexps import limit_regexps
 
 #: Results remembered within one query.
@@ -231,10 +232,20 @@ class Evaluator:
             scope[name] = value
         # Without a target ad the library knows no ``MY.``; with one it takes ten times as long.
         if "my" in values or "target" in values:
-            return tree.eval(scope, _NO_TARGET)
-        return tree.eval(scope)
+            return _evaluate_tree(tree, scope, _NO_TARGET)
+        return _evaluate_tree(tree, scope)
 
     def _evaluate_in_whole(self, ad: Ad, tree: classad2.ExprTree) -> Any:
         # With a target ad the library knows no ``CurrentTime`` of its own.
         scope = evaluable(Ad({"CurrentTime": str(self.now), **self.extra, **ad}))
-        return tree.eval(scope, _NO_TARGET)
+        return _evaluate_tree(tree, scope, _NO_TARGET)
+
+
+def _evaluate_tree(tree: classad2.ExprTree, *scopes: classad2.ClassAd) -> Any:
+    """Return the value of a tree; a time as what it is, not as the library's Python value."""
+    value = tree.eval(*scopes)
+    if isinstance(value, (float, datetime)):
+        text = str(tree.simplify(*scopes))
+        if text.startswith(("absTime(", "relTime(")):
+            return TimeValue(text)
+    return value

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import classad2
 
@@ -21,6 +21,14 @@ ERROR: Final = classad2.Value.Error
 
 #: What ``literal_value`` answers for text that has to be parsed and evaluated.
 NOT_LITERAL: Final = object()
+
+
+class TimeValue(NamedTuple):
+    """An absolute or relative time, which Python would take for a date or a number of seconds."""
+
+    #: as HTCondor prints it, e.g. ``relTime("01:00")``
+    text: str
+
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"\Z', re.DOTALL)
 # 18 digits always fit the 64 bits of a ClassAd integer; a leading 0 would mean octal.
@@ -61,7 +69,7 @@ def value_text(value: Any, quoted: bool = False) -> str:
         return str(int(value))
     if isinstance(value, float):
         return real_text(value)
-    return _unparsed(value)
+    return value.text if isinstance(value, TimeValue) else _unparsed(value)
 
 
 def real_text(value: float) -> str:

@@ -51,7 +51,7 @@ class Renderers:
                 if is_plain:
                     return "undefined"
                 text = attribute
-            if text.isdigit() and (text[0] != "0" or text == "0"):
+            if len(text) < 19 and text.isdigit() and (text[0] != "0" or text == "0"):
                 return text
             return value_text(evaluator.value(ad, text), quoted)
 

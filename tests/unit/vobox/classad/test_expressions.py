@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import classad2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.fake_query_queue import NOW, job
-from vobox.classad.ad import MAX_EXPRESSION, Ad, ParseError, evaluate
+from vobox.classad.ad import MAX_EXPRESSION, Ad, ParseError, convert_old_syntax, evaluate
 from vobox.classad.expressions import Evaluator, compile_expression
-from vobox.classad.literals import ERROR, UNDEFINED
+from vobox.classad.literals import ERROR, UNDEFINED, value_text
 
+VALUES = Path(__file__).parents[3] / "golden/classad/values.tsv"
 NAMES = ["JobStatus", "clusterid", "Owner", "Nope", "Chain", "Loop", "MY.ProcId", "Record", "Text"]
 AD = job(
     7,
@@ -89,3 +92,22 @@ def test_values_that_python_cannot_hold_are_errors() -> None:
     value = Evaluator(NOW).value(AD, 'substr("é", 0, 1)')
     assert value is ERROR
     assert isinstance(value, classad2.Value)
+
+
+def test_values_are_those_of_htcondor() -> None:
+    # HTCondor 25.14.1: condor_q -af:V EXPRESSION, of a job with these attributes
+    ad = Ad(
+        {
+            "X": "5", "Y": "2.5", "S": '"Hello World"', "L": '{1,"a",2.5}', "B": "true",
+            "Rec": '[p=1;q="z"]', "Er": "error", "Neg": "-3", "Big": "9000000000000000000",
+            "D": '"a,b, c"', "V": '"8.9.11"', "Z": "X + Y",
+        }
+    )  # fmt: skip
+    evaluator = Evaluator(NOW)
+    recorded = [line.split("\t") for line in VALUES.read_text().splitlines()]
+    found = [
+        [text, value_text(evaluator.value(ad, convert_old_syntax(text)), quoted=True)]
+        for text, _value in recorded
+    ]
+    assert len(recorded) > 500
+    assert found == recorded
