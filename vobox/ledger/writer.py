@@ -483,6 +483,13 @@ class Ledger:
         self._unwritten.delete_log(job)
         self._changed()
 
+    def list_log(self, job: JobId) -> list[str]:
+        """Return the kept user log lines of the job."""
+        query = "SELECT text FROM waiting_log WHERE cluster=? AND proc=? ORDER BY id"
+        return [
+            bytes(text).decode("utf-8", "surrogateescape") for (text,) in self._query(query, job)
+        ]
+
     def list_owners_of_log(self) -> list[int]:
         """Return the uids of the owners of the kept user log lines."""
         query = "SELECT DISTINCT uid FROM waiting_log JOIN jobs USING(cluster, proc)"

@@ -2,14 +2,16 @@
 
 A job may wait, be held or be in the history for longer than the stream keeps its records. Before
 half of the retention has passed, it is recorded whole: the messages that the ledger keeps for it,
-and then its snapshot. A reader that lacks the records before makes the job of these; any other
-ignores them. Where an event of the job came between the making of a snapshot and its place in the
-stream, the snapshot is out of date (``Job.version``), and another one is made. The stream may
-have forgotten some of the messages and not their snapshot: a later snapshot brings them.
+the lines that wait for its user log, and then its snapshot. A reader that lacks the records before
+makes the job of these; any other ignores them. Where an event of the job came between the making of
+a snapshot and its place in the stream, the snapshot is out of date (``Job.version``), and another
+one is made. The stream may have forgotten some of the messages and not their snapshot: a later
+snapshot brings them.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 from typing import Final
@@ -30,8 +32,10 @@ STEP_BYTES: Final = 4 * 1024 * 1024
 #: Bytes of a kept message in one record: a whole one may be as large as a record can be.
 PART_BYTES: Final = 8 * 1024 * 1024
 _START: Final = JobId(-1, -1)
-#: The kind of message that is no longer kept once it is written, of which no event tells.
+#: The kind of message that is no longer kept once it is written, of which no event tells; and what
+#: the user log lines that wait for their file are stored as.
 _WRITTEN: Final = "output"
+_LOG: Final = "log"
 
 
 class Snapshots:
@@ -74,8 +78,11 @@ class Snapshots:
         made = []
         # all of its records will come after those that were read
         job = replace(job, recorded=int(self._ledger.read_meta("offset", "-1")) + 1)
-        for kind in self._ledger.list_bodies(job.id):
-            body = self._ledger.read_body(job.id, kind) or b""
+        kinds = self._ledger.list_bodies(job.id)
+        bodies = {kind: self._ledger.read_body(job.id, kind) or b"" for kind in kinds}
+        if lines := self._ledger.list_log(job.id):
+            bodies[_LOG] = json.dumps(lines).encode()
+        for kind, body in bodies.items():
             for at in range(0, len(body), PART_BYTES):
                 part = body[at : at + PART_BYTES]
                 message = StoredMessage(self._schedd, job.id, now, kind, at, part)
@@ -121,11 +128,14 @@ def restore_job(ledger: Ledger, event: Snapshot, offset: int, replaying: bool) -
         missing = set(bodies)
     else:
         # of an earlier snapshot, the stream may have forgotten the messages
-        known = {STAGED + kind for kind in (*ledger.list_bodies(job.id), _WRITTEN)}
+        known = {STAGED + kind for kind in (*ledger.list_bodies(job.id), _WRITTEN, _LOG)}
         missing = set(bodies) - known if job.version == told.version else set()
     for kind, body in bodies.items():
         ledger.delete_body(job.id, kind)
-        if kind in missing:
+        if kind in missing and kind == STAGED + _LOG:
+            for line in json.loads(body):
+                ledger.add_log(job.id, line)
+        elif kind in missing:
             ledger.put_body(job.id, kind.removeprefix(STAGED), body)
     if job.version == told.version:
         job.recorded = min(max(told.recorded, 0), offset)

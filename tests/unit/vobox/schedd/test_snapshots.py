@@ -15,6 +15,7 @@ from tests.support.schedd_parts import (
     describe_job,
     dump,
     let_days_pass,
+    logged,
     read_all_jobs,
 )
 from tests.unit.vobox.schedd.test_rebuild import History
@@ -108,6 +109,22 @@ def test_a_result_that_could_not_be_delivered_is_recorded_anew(
     (tmp_path / "out").rmdir()
     bench.record(e.released())
     assert (tmp_path / "out").read_bytes() == bytes(range(256)) * 5
+
+
+def test_user_log_lines_that_wait_for_their_file_are_recorded_anew(
+    bench: ScheddHarness, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    e = Events(attributes={"UserLog": str(log)})
+    bench.submit(e.submit())
+    lines = [f"0{n} (038.000.000) 11/22 13:25:13 \udce9\n...\n" for n in (12, 13)]
+    for line in lines:
+        bench.ledger.add_log(e.job, line)
+    let_days_pass(bench, 25)
+    assert logged(log) == ["000 38.0"]
+    bench.restart(wiped=True)
+    written = log.read_bytes().partition(b"...\n")[2]
+    assert written == "".join(lines).encode("utf-8", "surrogateescape")
 
 
 def test_a_snapshot_that_an_event_has_overtaken_is_made_again(
