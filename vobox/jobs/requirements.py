@@ -33,6 +33,8 @@ _COMMON_MACHINE: Final = {"OpSys": '"LINUX"', "HasFileTransfer": "true"}
 #: request_cpus does not count; one that the user wrote does.
 _ADDED_CPUS: Final = "(TARGET.Cpus >= RequestCpus)"
 _WORD: Final = re.compile(r"[A-Za-z_]\w*")
+#: Whose attribute the next word is.
+_SCOPE: Final = re.compile(r"\b(?:MY|TARGET)\s*\.\s*(?=[A-Za-z_])", re.IGNORECASE)
 #: Names of what differs from job to job although their ads say the same.
 _CHANGING: Final = frozenset({"random", "eval", "unparse", "my", "self", "evalineachcontext"})
 #: Different pilots, as far as a job asks for what they say, that are tried for it.
@@ -40,7 +42,7 @@ MAX_TRIED: Final = 2000
 #: CPU seconds after which no further pilot is tried for a job.
 MAX_MATCH_SECONDS: Final = 0.1
 #: CPU seconds after which a step looks at no further job.
-MAX_SELECT_SECONDS: Final = 0.1
+MAX_SELECT_SECONDS: Final = 0.03
 #: Seconds after which a new pilot counts for a job that cannot match.
 NEW_PILOT_SECONDS: Final = 5.0
 
@@ -63,11 +65,11 @@ def can_match(
     """
     text = remove_added_clause(ad.get("Requirements", "true"))
     try:
-        tree = parse(limit_regexps(text))
         mentioned = _find_names(ad, text)
         key = (text, *map(ad.get, mentioned))
         if answers is not None and key in answers:
             return answers[key]
+        tree = parse(limit_regexps(text))
         answer = _meets_any(tree, ad, now, mentioned, list_pilots)
         if answers is not None and _CHANGING.isdisjoint(mentioned):
             answers[key] = answer
@@ -119,7 +121,7 @@ def _find_names(ad: Ad, text: str) -> tuple[str, ...]:
     found: dict[str, None] = {}
     pending = [text]
     while pending:
-        for name in map(str.lower, _WORD.findall(pending.pop())):
+        for name in map(str.lower, _WORD.findall(_SCOPE.sub("", pending.pop()))):
             if name not in found:
                 found[name] = None
                 pending.append(ad.get(name, ""))
@@ -150,6 +152,10 @@ class MatchingJobs:
     def forget_others(self, idle: Sequence[JobId]) -> None:
         """Forget when other jobs than these, all that are to be queued, are checked again."""
         self._next_check = {job: self._next_check[job] for job in idle if job in self._next_check}
+
+    def put_off(self, jobs: Iterable[JobId], clock: float) -> None:
+        """Look at these jobs again as late as at those that cannot match."""
+        self._next_check.update(dict.fromkeys(jobs, clock + self._interval))
 
     def select(
         self,

@@ -29,6 +29,10 @@ class QueueWatch:
         """Note that all that was submitted to the pool up to that offset has left its queue."""
         self._left[pool] = max(offset, self._left.get(pool, -1))
 
+    def find_left(self, pool: str) -> int:
+        """Return the offset up to which all that was submitted to the pool has left its queue."""
+        return self._left.get(pool, -1)
+
     def find_overdue(self, pool: str, now: float) -> int:
         """Return the offset up to which each message of a job that still waits was lost.
 
@@ -37,5 +41,5 @@ class QueueWatch:
         since, offset = self._looked.get(pool, (now, -1))
         if pool in self._looked and now - since <= self._lease:
             return -1
-        self._looked[pool] = now, self._left.get(pool, -1)
+        self._looked[pool] = now, self.find_left(pool)
         return offset

@@ -50,6 +50,11 @@ log = logging.getLogger(__name__)
 HISTORY_SECONDS: Final = 30 * 86400.0
 #: Jobs delivered, or queued again, in one step: few enough to be in memory with their input.
 STEP_JOBS: Final = 200
+#: How many times what it takes to list the jobs to be queued, or to look at some of them, is from
+#: its beginning to that of the next one: a million of jobs that can match no pilot are listed, and
+#: looked at, with the others, and must not keep the schedd busy.
+LISTING_TIMES: Final = 20.0
+SELECTION_TIMES: Final = 5.0
 #: Bytes of messages of results after which a step begins with no more of them.
 STEP_BYTES: Final = 32 * 1024 * 1024
 #: Seconds between two looks whether messages of the job queues were lost, at the most.
@@ -75,6 +80,10 @@ class Reconciler:
         self._mail = mail
         #: jobs to be queued that were not looked at since they were listed
         self._to_queue: deque[JobId] = deque()
+        #: when others may be looked at, monotonic
+        self._next_selection = -math.inf
+        #: owners of whom it was said that they have too many messages in the job queues
+        self._without_room: set[str] = set()
         #: events of success or failure, of results that were written
         self._delivered: list[JobMessage] = []
 
@@ -109,7 +118,8 @@ class Reconciler:
         again = self._select_to_queue() or self._select_lost()
         self._queue_again(again)
         wait = self._deliver(at_once)
-        more = tried or failures or ended or outputs or again or self._to_queue
+        selects = self._to_queue and self._state.clock() >= self._next_selection
+        more = tried or failures or ended or outputs or again or selects
         return 0.0 if more else wait
 
     def hold(self, job: JobId, reason: HoldReason) -> None:
@@ -181,7 +191,7 @@ class Reconciler:
         seconds = min(CHECK_QUEUES_SECONDS, state.settings.lease / 2)
         state.timers.schedule(Task.CHECK_QUEUES, seconds)
         offset = int(self._ledger.read_meta("offset", "-1"))
-        for pool in self._ledger.list_idle_pools():
+        for pool in {*self._ledger.list_idle_pools(), *state.waiting_messages.list_pools()}:
             if self._transport.count_ready(pool) == 0:
                 state.queue_watch.record_left(pool, offset)
                 state.lane_watch.record_served(pool, state.clock())
@@ -370,16 +380,36 @@ class Reconciler:
     def _select_to_queue(self) -> list[Job]:
         """Return some of the idle jobs that have no message in the job queue and may have one."""
         state, now = self._state, self._state.clock()
-        if not self._to_queue:
+        if now < self._next_selection:
+            return []
+        is_listing = not self._to_queue
+        if is_listing:
             # after a release of 10,000 jobs, one list serves fifty steps
             paused = state.start_pauses.list_paused(self._ledger.list_failed_starts(), now)
             idle = self._ledger.list_to_queue()
             state.matching_jobs.forget_others(idle)
             self._to_queue.extend(job for job in idle if job not in paused)
-        return state.matching_jobs.select(
+        found = state.matching_jobs.select(
             self._to_queue, self._find_to_queue, now, state.wall(), STEP_JOBS,
             state.list_pilots, state.slots.arrivals,
         )  # fmt: skip
+        if len(found) < STEP_JOBS:
+            pause = LISTING_TIMES if is_listing else SELECTION_TIMES
+            self._next_selection = now + pause * (state.clock() - now)
+        return self._put_off_without_room(found)
+
+    def _put_off_without_room(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return the jobs whose owners may have more messages in the job queues."""
+        room = dict[str, bool]()
+        for owner in dict.fromkeys(job.ad.text("Owner") for job in jobs):
+            problem = self._state.owner_limits.explain_no_room(owner)
+            if problem and owner not in self._without_room:
+                log.warning("jobs are queued again later: %s", problem)
+            room[owner] = not problem
+            (self._without_room.add if problem else self._without_room.discard)(owner)
+        put_off = [job.id for job in jobs if not room[job.ad.text("Owner")]]
+        self._state.matching_jobs.put_off(put_off, self._state.clock())
+        return [job for job in jobs if room[job.ad.text("Owner")]]
 
     def _find_to_queue(self, job_id: JobId) -> Job | None:
         """Return a job that was listed if it is still to be queued; None otherwise."""

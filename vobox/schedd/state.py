@@ -28,7 +28,7 @@ from .failed_submits import FailedSubmits
 from .former_connection import FormerConnection
 from .health import Health
 from .lanes import LaneSettings, LaneWatch
-from .owner_limits import OwnerLimits
+from .owner_limits import OwnerLimits, WaitingMessages
 from .policy_scan import PolicyScan
 from .queue_watch import QueueWatch
 from .snapshots import Snapshots
@@ -111,9 +111,11 @@ class ScheddState:
         #: pool → offset up to which the messages of jobs that wait were lost
         self.lost_messages: dict[str, int] = {}
         self.failed_submits = FailedSubmits(settings.name, ledger)
+        self.waiting_messages = WaitingMessages(self.queue_watch)
         self.owner_limits = OwnerLimits(
-            ledger, settings.max_jobs_per_owner, settings.max_bytes_per_owner, clock
-        )
+            ledger, self.waiting_messages, settings.max_jobs_per_owner,
+            settings.max_bytes_per_owner, clock,
+        )  # fmt: skip
         self.matching_jobs = MatchingJobs(settings.policy_interval)
         self.policy_scan = PolicyScan(settings.name, ledger, self.leases.live.attributes)
         #: where ads of jobs that left the queue are written; None for nowhere

@@ -492,6 +492,9 @@ class StreamReader:
             job.recorded = record.offset
         if isinstance(event, Submit) and (before is None or event.attempt > before.attempt):
             job.submitted = record.offset
+            if not replaying:
+                owner = job.ad.text("Owner")
+                state.waiting_messages.add(owner, event.pool, record.offset, len(body))
         self._keep_bodies(event, body, before, job)
         live_cpu = state.leases.live.cpu_seconds(job.id)
         self._update_leases(event, job)

@@ -109,6 +109,23 @@ def test_a_held_job_is_held_first() -> None:
     assert (job.on_hold, job.unmatched) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("requirements", "is_shared"),
+    [
+        ("MY.FileSystemDomain == TARGET.FileSystemDomain", True),  # condor_submit adds it to all
+        ("x == 1 && my.Tag =!= 3", True),
+        ("random(2) == 5", False),
+        ('eval("ProcId") == -1', False),
+        ("MY is undefined", False),
+    ],
+)
+def test_jobs_whose_ads_say_the_same_share_the_answer(requirements: str, is_shared: bool) -> None:
+    """A hundred thousand jobs that can match no pilot cost little more than one."""
+    answers: dict[tuple[str | None, ...], bool] = {}
+    can_match(Ad({"Requirements": requirements, "ProcId": "7"}), 0.0, answers=answers)
+    assert bool(answers) is is_shared
+
+
 def test_an_ad_without_requirements_matches() -> None:
     assert can_match(Ad(), 0.0)
 

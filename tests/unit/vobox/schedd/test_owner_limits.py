@@ -11,7 +11,8 @@ from tests.support.schedd_parts import Events, job_after
 from thyme.protocol.job import JobId
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import CommandRefused
-from vobox.schedd.owner_limits import MEASURE_INTERVAL, OwnerLimits
+from vobox.schedd.owner_limits import BATCH, MEASURE_INTERVAL, OwnerLimits, WaitingMessages
+from vobox.schedd.queue_watch import QueueWatch
 
 
 class Queue:
@@ -20,7 +21,9 @@ class Queue:
     def __init__(self, path: Path) -> None:
         self.ledger = Ledger(path)
         self.now = 5.0
-        self.limits = OwnerLimits(self.ledger, 4, 3500, lambda: self.now)
+        self.watch = QueueWatch(300.0)
+        self.waiting = WaitingMessages(self.watch)
+        self.limits = OwnerLimits(self.ledger, self.waiting, 4, 3500, lambda: self.now)
 
     def put(self, cluster: int, owner: str = "alice", size: int = 0) -> None:
         job = job_after(Events(JobId(cluster, 0), attributes={"Owner": owner}).submit())
@@ -92,3 +95,35 @@ def test_bytes_of_jobs_that_left_the_queue_are_free_again(queue: Queue) -> None:
 
     queue.now += MEASURE_INTERVAL
     assert queue.says(1, 1000) == ""
+
+
+def test_messages_of_jobs_that_left_the_queue_count_until_workers_have_taken_them(
+    queue: Queue,
+) -> None:
+    for offset, (pool, number) in enumerate([("a", 2), ("a", 2), ("b", 2)], 7):
+        for _ in range(number):
+            queue.waiting.add("alice", pool, offset, 1000)
+    assert queue.says(2, 1000) == ""
+    told = (
+        "6 messages of alice's jobs, of 6000 bytes, wait for workers, those of removed and of "
+        "released jobs included: an owner may have 8, and 7000 bytes (2 times thyme-schedd "
+        "--max-jobs-per-owner and --max-bytes-per-owner); wait until workers have taken some"
+    )
+    assert [queue.says(3), queue.says(1, 1001)] == [told] * 2
+    assert queue.says(4, 3500, owner="bob") == ""
+
+    queue.watch.record_left("a", 7)  # counted with those that came after it
+    assert queue.says(3) == told
+    queue.watch.record_left("a", 8)
+    assert queue.says(4, 3500) == ""
+    assert queue.waiting.list_pools() == {"b"}
+    queue.watch.record_left("b", 100)
+    assert queue.waiting.list_pools() == set()
+
+
+def test_many_messages_are_counted_in_batches(queue: Queue) -> None:
+    for offset in range(3 * BATCH):
+        queue.waiting.add("alice", "a", offset, 1)
+    assert queue.waiting.count("alice") == (3 * BATCH, 3 * BATCH)
+    queue.watch.record_left("a", 2 * BATCH)
+    assert queue.waiting.count("alice") == (BATCH, BATCH)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.support.schedd_parts import Events, Expression, ScheddHarness
 from thyme.protocol import codec
 from thyme.protocol.events import Held, HoldReason, JobMessage
 from thyme.protocol.job import JobId, Task
+from vobox.rpc.types import CommandRefused
 
 
 @pytest.fixture
@@ -194,3 +196,63 @@ def test_an_event_that_cannot_be_recorded_is_not_waited_for(
     assert said.startswith("held of job 1.0 cannot be recorded: ")
     assert not bench.reader.is_unread(one)
     assert bench.reader.is_unread(two)
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_an_owner_cannot_fill_the_broker_with_messages_of_jobs_that_went_on_without_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, removed: bool
+) -> None:
+    """Held and released again and again by their owner, or removed and submitted again."""
+    bench = ScheddHarness(tmp_path, max_jobs_per_owner=5)
+    ready = lambda: bench.transport.count_ready("pool")  # noqa: E731
+    other = Events(JobId(99, 0), attributes={"Owner": "bob"})
+    bench.submit(other.submit())
+    job = Events(JobId(1, 0), attributes={"Owner": "alice"})
+    bench.submit(job.submit())
+    for round in range(2, 20):
+        if removed:
+            bench.record(job.removed())
+            with contextlib.suppress(CommandRefused):
+                bench.state.owner_limits.check("alice", 1, 0)
+                job = Events(JobId(round, 0), attributes={"Owner": "alice"})
+                bench.submit(job.submit())
+        else:
+            bench.record(job.held(), job.released())
+    assert ready() == 1 + 10
+    if not removed:
+        assert (bench.job(job.job).status, bench.job(job.job).queued) == (1, False)
+        assert len(caplog.messages) == 1
+        assert "jobs are queued again later: 10 messages" in caplog.messages[0]
+    # others are not concerned
+    bench.record(other.held(), other.released())
+    assert ready() == 1 + 10 + 1 and bench.job(other.job).queued
+    # workers take all messages, and none is left to claim them
+    bench.transport.purge_queue("pool")
+    bench.clock.now += 120
+    bench.reconciler.end_leases()
+    bench.state.owner_limits.check("alice", 4, 0)
+    bench.settle()
+    assert removed or bench.job(job.job).queued
+    bench.close()
+
+
+def test_jobs_that_can_match_no_pilot_leave_the_schedd_most_of_its_time(
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list_to_queue, listed = bench.ledger.list_to_queue, list[float]()
+
+    def list_slowly() -> list[JobId]:
+        listed.append(bench.clock.now)
+        bench.clock.now += 2.0
+        return list_to_queue()
+
+    monkeypatch.setattr(bench.ledger, "list_to_queue", list_slowly)
+    bench.submit(Events(attributes={"Requirements": False}).submit())
+    bench.record(Events().held(), Events().released())
+    began = listed[-1]
+    assert not bench.job().queued
+    for _ in range(100):
+        bench.clock.now += 1.0
+        bench.settle()
+    times = [round(at - began) for at in listed if at > began]
+    assert times == [40, 80]  # a twentieth of the time is for it
