@@ -140,7 +140,7 @@ class Config(ContainerKeys):
     lifetime_min: Seconds = _key(
         120.0,
         "s",
-        "Least time that a pilot is told by what was learned. Few jobs are shorter than two "
+        "Shortest life that a pilot is told from what was learned. Few jobs are shorter than two "
         "minutes: a pilot that is told less finds none.",
         "1.0",
     )
@@ -239,16 +239,16 @@ class Config(ContainerKeys):
     influxdb_url: str | Texts | None = _key(
         None,
         "",
-        "One URL or a list, `http://user:pass@host:8086#database`; `https` or, believing any "
+        "One URL or a list, `http://user:pass@host:8086#database`; `https` or, accepting any "
         "certificate, `insecure_https`. Before the `#` options: `/?password_file=PATH&ca_file=PATH`"
-        " (a file with the password; the authority of the server's certificate). The database is "
+        " (a file with the password; the CA of the server's certificate). The database is "
         "made when it is missing.",
     )
     metrics_interval: SlowInterval = _key(30.0, "s", "Between two points of each series.", "1.0")
     prometheus: str = _key(
         "",
         "",
-        "Show the same at `ADDRESS:PORT/metrics` for Prometheus (needs `prometheus_client`). "
+        "Show the same figures at `ADDRESS:PORT/metrics` for Prometheus (needs `prometheus_client`). "
         "Empty: nowhere.",
         "1.0",
     )

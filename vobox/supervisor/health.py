@@ -41,7 +41,7 @@ def read_status(directory: str) -> Optional[Dict[str, Any]]:
 def find_problem(settings: Settings, status: Optional[Dict[str, Any]]) -> str:
     """Find what is wrong with thyme-vobox, the credentials or the CE; "" if nothing is."""
     if status is None:
-        return "thyme-vobox has written no status: it does not run, or VOBOX_DIR is another"
+        return "thyme-vobox does not run, or runs with another VOBOX_DIR"
     if not _is_alive(status["pid"]):
         return "thyme-vobox does not run"
     state, problem = status["state"], status["problem"]

@@ -45,7 +45,7 @@ def test_a_vobox_whose_ce_does_not_run_says_why(
 def test_a_vobox_that_does_not_run_is_not_healthy(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, CE="none")
     assert health.find_problem(settings, health.read_status(str(tmp_path))) == (
-        "thyme-vobox has written no status: it does not run, or VOBOX_DIR is another"
+        "thyme-vobox does not run, or runs with another VOBOX_DIR"
     )
     child = os.fork()
     if child == 0:
