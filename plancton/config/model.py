@@ -248,8 +248,8 @@ class Config(ContainerKeys):
     prometheus: str = _key(
         "",
         "",
-        "Show the same figures at `ADDRESS:PORT/metrics` for Prometheus (needs `prometheus_client`). "
-        "Empty: nowhere.",
+        "Show the same figures at `ADDRESS:PORT/metrics` for Prometheus (needs "
+        "`prometheus_client`). Empty: nowhere.",
         "1.0",
     )
     site: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=64)] = _key(

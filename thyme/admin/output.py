@@ -28,7 +28,7 @@ class Output:
             (each.kind, each.pool, str(each.messages), _format_number(each.consumers))
             for each in queues
         ]
-        _print_table(("queue", "pool", "messages", "waiting for one"), rows)
+        _print_table(("queue", "pool", "messages", "consumers"), rows)
         if text:
             print(text)
 
