@@ -110,7 +110,7 @@ class Node:
         """Return the names of the pilots that Docker runs."""
         return self.run("docker ps --filter label=plancton.node --format '{{.Names}}'").split()
 
-    def wait_for_pilots(self, count: int, seconds: float = 120.0) -> list[str]:
+    def wait_for_pilots(self, count: int, seconds: float = 300.0) -> list[str]:
         """Wait until so many pilots run; return their names."""
         wait_until(
             lambda: len(self.running()) == count,

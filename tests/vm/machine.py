@@ -127,7 +127,7 @@ class VirtualMachine:
         return [
             "-i", str(self._key), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
             "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
-            "-o", "ConnectTimeout=5", "-o", "ServerAliveInterval=5",
+            "-o", "ConnectTimeout=30", "-o", "ServerAliveInterval=5",
         ]  # fmt: skip
 
     def write(self, path: str, content: str) -> None:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+from datetime import UTC, datetime
+
 import pytest
 
 from tests.support.waiting import wait_until
 from tests.vm.conftest import Node
 from tests.vm.machine import BOOT_SECONDS, BUILD_SECONDS
 
+#: What else is written while the power is cut.
+_BUSY = """
+cd /root; docker save -o image.tar "$(docker images -q | head -n 1)"
+while :; do
+    cp /etc/plancton/config.yaml new; mv new /etc/plancton/config.yaml; planctonctl reload
+    docker load -i image.tar; date > loaded; sync loaded
+done
+"""
 pytestmark = [pytest.mark.long, pytest.mark.timeout(BUILD_SECONDS + 2 * BOOT_SECONDS + 600)]
 
 
@@ -51,3 +63,60 @@ def test_what_something_else_changed_is_set_back_and_told(node: Node) -> None:
         "something else set cpu.idle to 0 (at least 1x since the daemon started), and it was set "
         "back" in (node.run("planctonctl explain"))
     )
+
+
+def test_a_missing_apparmor_parser_is_said_in_one_line_with_its_remedy(node: Node) -> None:
+    # Docker loads its profile when it starts a container, unless it is loaded.
+    node.run(
+        "mv /usr/sbin/apparmor_parser /root/; systemctl stop docker.socket docker;"
+        "printf docker-default > /sys/kernel/security/apparmor/.remove; systemctl start docker"
+    )
+    remedy = "install the package apparmor and restart the engine"
+    try:
+        wait_until(
+            lambda: remedy in node.run("planctonctl explain"),
+            "the remedy",
+            timeout=120.0,
+            state=lambda: node.run("planctonctl explain; journalctl -u plancton -o cat -n 20"),
+        )
+        logged = node.run("journalctl -u plancton -o cat").splitlines()
+        assert all(remedy in line for line in logged if "AppArmor" in line)
+    finally:
+        node.run("mv /root/apparmor_parser /usr/sbin/; systemctl restart docker; planctonctl retry")
+    node.wait_for_pilots(2)
+
+
+def test_after_a_power_cut_the_daemon_comes_up_and_nothing_is_left_of_before(node: Node) -> None:
+    # A daemon that ends writes down what it has learned.
+    node.run("systemctl restart plancton")
+    before = set(node.wait_for_pilots(2))
+    # Two pilots go on, and others end and start all the time when it happens; the configuration
+    # is written and read again and again, and an image is being loaded.
+    node.configure(docker_cmd=["sleep", "1"], max_docks=4, main_sleep=0.5)
+    wait_until(lambda: set(node.running()) - before, "new pilots", timeout=300.0)
+    node.run(f"nohup sh -c {shlex.quote(_BUSY)} > /dev/null 2>&1 &")
+    loaded = "test -e /root/loaded"
+    wait_until(lambda: not node.machine.call(loaded).returncode, "an image", timeout=120.0)
+    node.machine.cut_power()
+
+    # The clock is a year ahead at the next start.
+    year = datetime.now(UTC).year + 1
+    node.machine.boot("-rtc", f"base={year}-12-01T12:00:00")
+    assert node.run("date +%Y").strip() == str(year)
+    wait_until(lambda: node.status().get("summary"), "the daemon", timeout=300.0)
+    node.run("planctonctl health")
+    files = node.run("ls /var/lib/plancton/*.json").split()
+    assert files
+    for file in files:
+        json.loads(node.run(f"cat {file}"))
+    node.configure()
+    node.wait_for_pilots(2)
+    everything = "docker ps -a --filter label=plancton.node --format '{{.Names}}'"
+    wait_until(
+        lambda: set(node.run(everything).split()) == set(node.running()),
+        "no container of before",
+        timeout=300.0,
+        state=lambda: node.run("docker ps -a"),
+    )
+    assert node.read_group("cpu.idle") == "1"
+    assert "Traceback" not in node.run("journalctl -u plancton -o cat")
