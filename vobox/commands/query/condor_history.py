@@ -87,7 +87,7 @@ class _Query:
     @property
     def reverses(self) -> bool:
         """Whether the jobs are read newest first and printed oldest first."""
-        return self.forwards and (bool(self.file) or self.looks_at_all)
+        return self.forwards and not self.is_user_log and (bool(self.file) or self.looks_at_all)
 
 
 def _parse(request: Request, query: _Query, files: OwnerFiles | None) -> None:
@@ -175,7 +175,7 @@ def _open_history(
         return lambda: view.read_history(clusters, oldest_first)
     if query.is_user_log:
         ads = read_ads_from("userlog", query.file, request, files)
-        return lambda: iter(ads if query.forwards and not query.reverses else reversed(ads))
+        return lambda: iter(ads)  # in the order of ids, whatever is asked for
     text = read_file("file", query.file, request, files)
     return lambda: read_history(text)
 

@@ -7,6 +7,7 @@ from typing import Final
 from vobox.client.usage import USAGES
 from vobox.commands.command_line import GREEDY, CommandLine, Option
 
+_NO_RUNS = "jobs are recorded, not each of their runs"
 _ONLY_JOBS = "only jobs of this schedd are recorded"
 _PARAMETER = "Argument {} requires another parameter"
 _NUMBER = "Argument -match requires a number value as a parameter."
@@ -29,6 +30,14 @@ OPTIONS: Final = (
     Option("since", 2, 1, missing=_PARAMETER),
     Option("submitter", 2, 1, missing="Argument {} requires the name of a user"),
     Option("startd", 3, refused=_ONLY_JOBS),
+    Option("epochs", 2, modifiers=True, refused=_NO_RUNS),
+    Option("transfer-history", 2, modifiers=True, refused=_NO_RUNS),
+    Option("directory", 3, refused=_NO_RUNS),
+    Option("daemon", 3, modifiers=True, refused=_ONLY_JOBS),
+    Option("search", 3, refused="name a file with -file"),
+    Option("extract", 2, refused="redirect the output of -long"),
+    Option("stream-results", 6, modifiers=True, ignored=True),
+    Option("no-librarian", 12, ignored=True),
     Option("schedd", 3, ignored=True),
     Option("local", 2, ignored=True),
     Option("file", 1, 1, missing="Argument {} requires a file name"),

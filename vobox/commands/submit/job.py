@@ -104,7 +104,7 @@ class JobMaker:
         policies = part(lambda: record_policies(commands, ad, universe.value.is_vanilla))
         presentation = part(lambda: record_presentation(commands, ad, submission.owner))
         part(lambda: record_kill_signal(commands, ad, universe.value.is_grid))
-        asked_to_hold = part(lambda: record_hold_command(commands, ad))
+        asked_to_hold = part(lambda: record_hold_command(commands, ad, submission.spooled))
         table = part(lambda: record_table_commands(commands, ad))
         requirements = part(
             lambda: record_requirements(commands, ad, requests.value, universe.value)

@@ -55,11 +55,19 @@ def _parse_signal_name(text: str) -> str:
         raise job_error(f"invalid signal {text}") from None
 
 
-def record_hold_command(commands: Commands, ad: Ad) -> bool:
-    """Record ``hold = true``; return whether the job is submitted on hold."""
+def record_hold_command(commands: Commands, ad: Ad, spooled: bool) -> bool:
+    """Record ``hold = true``; return whether the job is submitted on hold.
+
+    :param commands: of the submit description
+    :param ad: of the job, which is changed
+    :param spooled: whether it is submitted with -spool: HTCondor holds such a job itself
+    :raises SubmitError: it is to be held all the same, or the value is no boolean
+    """
     text = commands.get("hold")
     if text is None or not evaluate_boolean("hold", text):
         return False
+    if spooled:
+        raise job_error("Cannot set hold to 'true' when using -remote or -spool")
     mark_held(
         ad,
         HoldReason(

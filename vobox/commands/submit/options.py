@@ -93,6 +93,15 @@ class SubmitOptions:
         return self.terse or self.file == "-"
 
 
+_NO_FILE = """
+ERROR: No submit filename was provided, and '{0}'
+  was given as the output filename for -dump or -dry-run. Was this intended?
+  To to avoid confusing the output file with the submit file when using these
+  commands, an explicit submit filename argument must be given. You can use -
+  as the submit filename argument to read from stdin.
+"""
+
+
 def reads_stdin(argv: Sequence[str]) -> bool:
     """Return whether this command line makes condor_submit read its stdin."""
     try:
@@ -122,7 +131,8 @@ def parse_options(argv: Sequence[str]) -> SubmitOptions:
         name, value = option.name, ""
         if option.values:
             if position >= len(argv):
-                raise SubmitError(f"condor_submit: -{name} requires another argument\n")
+                what = "at least one" if name == "queue" else "another"
+                raise SubmitError(f"condor_submit: -{name} requires {what} argument\n")
             value = argv[position]
             position += 1
         if option.refused:
@@ -135,6 +145,8 @@ def parse_options(argv: Sequence[str]) -> SubmitOptions:
             _set(options, name, value, word.partition(":")[2])
     if batch_name:
         options.append.append(f"MY.JobBatchName = {batch_name}")
+    if options.dry_run and options.file is None:
+        raise SubmitError(_NO_FILE.format(options.dry_run))
     if options.file == "-" and not options.terse:
         options.verbose = True
     return options

@@ -12,6 +12,7 @@ from .options import SubmitOptions
 #: Attributes that -dry-run writes by themselves, or that HTCondor's schedd would add.
 _OF_THE_SCHEDD = frozenset(
     {"ClusterId", "ProcId", "JobStatus", "GlobalJobId", "User", "TotalSubmitProcs"}
+    | {"InitialJobStatus"}
 )
 
 
@@ -51,9 +52,9 @@ class Report:
     def _format_stored(self, ad: Ad) -> str:
         """Return a job as -dry-run stores it: the first one's ad, what differs of the others."""
         before, self._before = self._before, ad.copy()
-        names = sorted(ad.keys() - _OF_THE_SCHEDD, key=lambda name: (len(name), name))
+        names = sorted(_find_own(ad), key=lambda name: (len(name), name))
         changed = (name for name in names if before.get(name) != ad[name])
-        lines = [f"{name}={expression_text(ad[name])}" for name in changed]
+        lines = [f"{name}={_format_value(ad, name)}" for name in changed]
         own = [f"ProcId={ad['ProcId']}", f"JobStatus={ad['JobStatus']}"]
         lines = [*own, *lines] if before else [f"ClusterId={ad['ClusterId']}", *lines, *own]
         return "".join(f"\n{line}" for line in lines) + "\n"
@@ -72,7 +73,16 @@ class Report:
             self._pieces.append(f"{count} job(s) {verb} to cluster {cluster}.\n")
 
 
+def _find_own(ad: Ad) -> set[str]:
+    """Return the names of the attributes that condor_submit makes, but for the job's id."""
+    return {name for name in ad.keys() - _OF_THE_SCHEDD if not name.endswith("_RAW")}
+
+
+def _format_value(ad: Ad, name: str) -> str:
+    return "undefined" if name == "Owner" else expression_text(ad[name])
+
+
 def format_ad(ad: Ad) -> str:
-    """Return ``Attr = value`` lines, sorted by name."""
-    names = sorted(ad, key=str.lower)
-    return "".join(f"{name} = {expression_text(ad[name])}\n" for name in names)
+    """Return ``Attr = value`` lines, sorted by name, and an empty one."""
+    names = sorted(_find_own(ad) | {"ClusterId", "ProcId", "JobStatus"}, key=str.lower)
+    return "".join(f"{name} = {_format_value(ad, name)}\n" for name in names) + "\n"

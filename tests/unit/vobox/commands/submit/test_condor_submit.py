@@ -38,8 +38,8 @@ def test_verbose_prints_every_ad_and_no_sentence() -> None:
     for text, number in ((first, 0), (second, 1)):
         title, *lines = text.split("\n")
         assert title == f"7.{number}:"
-        assert lines[-2:] == ["", ""]
-        names = [line.partition(" = ")[0] for line in lines[:-2]]
+        assert lines[-3:] == ["", "", ""]
+        names = [line.partition(" = ")[0] for line in lines[:-3]]
         assert names == sorted(names, key=str.lower)
         assert f"ProcId = {number}" in lines
     assert "submitted to cluster" not in answer.stdout
