@@ -197,6 +197,14 @@ class RabbitServer:
     def free_memory(self) -> None:
         self.ctl("set_vm_memory_high_watermark", "0.8")
 
+    def fill_disk(self) -> None:
+        """Let less space be free than it needs."""
+        self.ctl("set_disk_free_limit", "9000000GB")
+
+    def free_disk(self) -> None:
+        """End ``fill_disk``."""
+        self.ctl("set_disk_free_limit", "50MB")
+
     def said(self) -> str:
         return self.log.read_text(errors="replace")[-2000:]
 
