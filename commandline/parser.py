@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterable
-from typing import Any, NoReturn
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, NoReturn
 
 _WRONG_COMMAND = re.compile(r"argument (?:command|COMMAND): invalid choice: '([^']*)'")
 _ONE_DASH = ("-help", "-version")
@@ -14,6 +14,9 @@ _ONE_DASH = ("-help", "-version")
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line and exit code 2; subclasses may end otherwise."""
+
+    #: Other tools' words for commands of this one.
+    synonyms: ClassVar[Mapping[str, str]] = {}
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse the command line; what nobody knows is refused with the nearest option."""
@@ -30,8 +33,9 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Refuse the command line, for the reason that argparse gives."""
         if wrong := _WRONG_COMMAND.match(message):
+            word = self.synonyms.get(wrong[1], wrong[1])
             known = [*list_commands(self), *list_words(self)]
-            message = f"unknown command {wrong[1]!r}{suggest(wrong[1], known)}"
+            message = f"unknown command {wrong[1]!r}{suggest(word, known)}"
         self.refuse(message)
 
     def refuse(self, message: str) -> NoReturn:

@@ -8,9 +8,9 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 from commandline.parser import Parser, describe_missing_library
 from commandline.units import parse_size, parse_time
@@ -123,6 +123,12 @@ def _run_as_json(
 
 class _Parser(Parser):
     """A parser whose errors end with Plancton's exit code."""
+
+    synonyms: ClassVar[Mapping[str, str]] = {
+        "check": "validate", "config": "validate", "enable": "resume", "info": "status",
+        "kill": "force-stop", "list": "status", "monitor": "top", "ps": "status",
+        "restart": "start", "uncordon": "resume", "undrain": "resume", "why": "explain",
+    }  # fmt: skip
 
     def refuse(self, message: str) -> NoReturn:
         """Print one line and exit."""

@@ -70,6 +70,11 @@ def test_one_dash_is_enough_for_help_and_version(
     assert capsys.readouterr().out.startswith(said)
 
 
+def test_synonyms_lead_to_commands() -> None:
+    assert set(main._Parser.synonyms.values()) <= set(main.COMMANDS)
+    assert not set(main._Parser.synonyms) & set(main.COMMANDS)
+
+
 def test_no_command_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main([]) == ExitCode.USAGE
     assert "planctonctl" in capsys.readouterr().out
@@ -80,6 +85,7 @@ def test_no_command_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) 
     [
         (["frobnicate"], "unknown command 'frobnicate'; see"),
         (["strat"], "unknown command 'strat', did you mean 'start'?"),
+        (["undrain"], "unknown command 'undrain', did you mean 'resume'?"),
         (["version"], "unknown command 'version', did you mean '--version'?"),
         (["help", "strat"], "unknown command 'strat', did you mean 'start'?"),
         (["status", "--jsno"], "unrecognized arguments: --jsno"),
