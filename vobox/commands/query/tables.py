@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from vobox.classad.ad import Ad
+from vobox.classad.ad import Ad, read_integer
 from vobox.classad.expressions import Evaluator
 from vobox.jobs.status import RUNNING, SUSPENDED, TRANSFERRING_OUTPUT
 
@@ -29,6 +29,8 @@ HISTORY_HEADER: Final = " ID          OWNER            SUBMITTED   RUN_TIME   ST
 
 _LETTERS: Final = {1: "I", 2: "R", 3: "X", 4: "C", 5: "H", 6: ">", 7: "S"}
 _UNIVERSES: Final = {5: "Vanilla", 7: "Scheduler", 9: "Grid", 12: "Local"}
+#: What each row begins with.
+_START: Final = ("ClusterId", "ProcId", "Owner", "QDate")
 _ON_A_NODE: Final = (RUNNING, TRANSFERRING_OUTPUT, SUSPENDED)
 
 
@@ -88,9 +90,11 @@ class TableRows:
 
     def _render_start(self, ad: Ad) -> str:
         """Render id, owner, submit date and run time."""
-        submitted = format_date(self._number(ad, "QDate"))
+        cluster, proc, owner, queued = ad.get_all(_START)
+        user = sanitize_cell(self._evaluator.read_string(ad, owner))
+        submitted = format_date(self._evaluator.read_number(ad, queued))
         ran = format_duration(self.compute_run_time(ad))
-        return f"{self._render_id(ad)} {self._render_owner(ad):<14} {submitted} {ran}"
+        return f"{read_integer(cluster):4}.{read_integer(proc):<3} {user:<14} {submitted} {ran}"
 
     def _number(self, ad: Ad, name: str) -> float:
         return self._evaluator.number(ad, name)

@@ -90,24 +90,9 @@ def test_counts_that_cannot_be_trusted_are_not_printed() -> None:
     assert ask(condor_status, queue, "-schedd").stdout == ""
 
 
-@pytest.mark.parametrize(
-    ("argv", "line"),
-    [
-        (
-            ["-schedd", "-af"],
-            "Error: Argument -af requires at least one attribute parameter\n"
-            'Use "condor_status -help" for details',
-        ),
-        (["-schedd", "-const", "a b"], "Error: invalid constraint\n"),
-        (
-            ["-schedd", "-pool", "elsewhere"],
-            "Error: Couldn't contact the condor_collector on elsewhere.",
-        ),
-    ],
-)
-def test_a_wrong_argument_is_named_on_stderr(argv: list[str], line: str) -> None:
-    answer = ask(condor_status, QUEUE, *argv)
-    assert answer.stderr == line + "\n"
+def test_another_pool_is_named_on_stderr() -> None:
+    answer = ask(condor_status, QUEUE, "-schedd", "-pool", "elsewhere")
+    assert answer.stderr == "Error: Couldn't contact the condor_collector on elsewhere.\n"
     assert (answer.stdout, answer.code) == ("", 1)
 
 
