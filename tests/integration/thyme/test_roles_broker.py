@@ -179,6 +179,8 @@ def test_a_worker_reads_neither_another_pool_nor_the_stream_nor_the_dead(
         ("thyme", "worker.somebody"),
         ("thyme.work", "submit.alien_jobs"),
         ("thyme.work", "event.removed"),
+        ("thyme", "event.shared"),
+        ("thyme.work", "event.shared"),
         ("thyme.work", "dead.other"),
         ("", JOBS),
         ("amq.topic", "x"),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import pwd
 import shutil
+import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,24 +94,31 @@ def test_what_the_kernel_tells_the_schedd_of_itself_is_not_read(home: Path) -> N
             OwnerFileReader(NOBODY, NOBODY).read(f"/proc/self/{name}")
 
 
+@pytest.mark.parametrize("is_directory", [False, True])
 @pytest.mark.parametrize("kind", ["log", "output", "input"])
 def test_a_link_that_is_swapped_all_the_time_never_leads_to_roots_file(
-    top: Path, home: Path, kind: str
+    top: Path, home: Path, kind: str, is_directory: bool
 ) -> None:
-    roots = top / "roots"
-    roots.write_text("precious")
-    roots.chmod(0o600)
-    (home / "own").write_text("")
-    os.chown(home / "own", NOBODY, NOBODY)
-    link, stop = home / "link", threading.Event()
+    """It is the file itself, or the directory of the file."""
+    roots, own, link, stop = top / "roots", home / "own", home / "link", threading.Event()
     link.symlink_to(roots)
+    if is_directory:
+        roots.mkdir(mode=0o700)
+        own.mkdir()
+        os.chown(own, NOBODY, NOBODY)
+    inner = "file" if is_directory else ""
+    secret, name = roots / inner, link / inner
+    secret.write_text("precious")
+    secret.chmod(0o666 if is_directory else 0o600)
+    (own / inner).write_text("")
+    os.chown(own / inner, NOBODY, NOBODY)
 
     def swap() -> None:
         number = 0
         while not stop.is_set():
             number += 1
             new = home / f"new{number}"
-            new.symlink_to(home / "own" if number % 2 else roots)
+            new.symlink_to(own if number % 2 else roots)
             new.rename(link)
 
     thread = threading.Thread(target=swap)
@@ -117,21 +128,21 @@ def test_a_link_that_is_swapped_all_the_time_never_leads_to_roots_file(
         for _ in range(400):
             if kind == "log":
                 hold = write_log(
-                    job(home, UserLog=str(link)), "x\n", once=False, user_logs=UserLogIndex()
+                    job(home, UserLog=str(name)), "x\n", once=False, user_logs=UserLogIndex()
                 )
                 outcomes.add(None if hold is None else hold.subcode)
             elif kind == "output":
-                hold = write_output(job(home, Out=str(link)), result(stdout=b"x"))
+                hold = write_output(job(home, Out=str(name)), result(stdout=b"x"))
                 outcomes.add(None if hold is None else hold.subcode)
             else:
                 try:
-                    outcomes.add(OwnerFileReader(NOBODY, NOBODY).read(str(link)) == b"precious")
+                    outcomes.add(OwnerFileReader(NOBODY, NOBODY).read(str(name)) == b"precious")
                 except OSError as error:
                     outcomes.add(error.errno)
     finally:
         stop.set()
         thread.join()
-    assert roots.read_text() == "precious"
+    assert secret.read_text() == "precious"
     assert True not in outcomes
     assert 13 in outcomes, "the link never led to root's file: the test tested nothing"
 
@@ -201,3 +212,34 @@ def test_a_log_that_its_owner_made_read_only_is_left_out(home: Path) -> None:
     log.chmod(0o644)  # another user's is no such wish
     hold = write_log(given, "x", once=False, user_logs=UserLogIndex())
     assert hold is not None and (hold.code, hold.subcode) == (22, 13)
+
+
+def test_a_hard_link_to_anothers_file_is_no_way_to_it(top: Path, home: Path) -> None:
+    """Linux lets users make them where fs.protected_hardlinks is 0."""
+    roots = top / "roots"
+    roots.write_text("precious")
+    roots.chmod(0o600)
+    (home / "link").hardlink_to(roots)
+    with pytest.raises(PermissionError):
+        OwnerFileReader(NOBODY, NOBODY).read(str(home / "link"))
+    given = job(home, Out="link", UserLog=str(home / "link"))
+    hold = write_log(given, "000 ...\n", once=False, user_logs=UserLogIndex())
+    assert hold is not None and (hold.code, hold.subcode) == (22, 13)
+    assert write_output(given, result(stdout=b"x")) is None, "the link is his, and is replaced"
+    assert ((home / "link").read_text(), (home / "link").stat().st_uid) == ("x", NOBODY)
+    assert (roots.read_text(), roots.stat().st_uid) == ("precious", 0)
+
+
+def test_a_lease_on_a_file_keeps_nobody_waiting(home: Path) -> None:
+    """Whoever opens such a file waits for its holder, 45 s by default."""
+    log = home / "log"
+    log.write_text("")
+    os.chown(log, NOBODY, NOBODY)
+    with log.open("rb") as held:
+        fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        signal.signal(signal.SIGIO, signal.SIG_IGN)  # which tells the holder that one has come
+        began = time.monotonic()
+        given = job(home, UserLog=str(log))
+        hold = write_log(given, "000 ...\n", once=False, user_logs=UserLogIndex())
+        assert hold is not None and (hold.code, hold.subcode) == (22, errno.EAGAIN)
+        assert time.monotonic() - began < 5
