@@ -21,7 +21,8 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse the command line; what nobody knows is refused with the nearest option."""
         # with one dash, too, as the condor commands take them
-        words = ["-" + word if word in _ONE_DASH else word for word in args or sys.argv[1:]]
+        given = sys.argv[1:] if args is None else args
+        words = ["-" + word if word in _ONE_DASH else word for word in given]
         options, unknown = self.parse_known_args(words, namespace)
         if unknown:
             self.error(
