@@ -51,7 +51,7 @@ def force_stop(paths: Paths, _arguments: argparse.Namespace) -> int:
     pid = running_pid(paths)
     if pid is None:
         _end_what_is_left(paths)
-        print("the daemon does not run; no pilot does")
+        print("neither the daemon nor a pilot is running")
         return ExitCode.OK
     AdminFlags(paths.rundir).force_stop()
     asked = time.monotonic()

@@ -112,7 +112,7 @@ def test_force_stop_ends_containers_that_a_killed_daemon_left(
     assert containers(docker_service) == set(left)
     assert node.ctl("status").returncode == ExitCode.NOT_RUNNING
     done = node.ctl("force-stop")
-    assert (done.returncode, done.stdout) == (0, "the daemon does not run; no pilot does\n")
+    assert (done.returncode, done.stdout) == (0, "neither the daemon nor a pilot is running\n")
     assert containers(docker_service) == set()
 
 

@@ -113,7 +113,7 @@ def test_force_stop_ends_what_a_killed_daemon_left(node: Node) -> None:
     daemon.kill()
     daemon.wait()
     done = node.ctl("force-stop")
-    assert (done.returncode, done.stdout) == (0, "the daemon does not run; no pilot does\n")
+    assert (done.returncode, done.stdout) == (0, "neither the daemon nor a pilot is running\n")
     assert node.marked() == set()
 
 
