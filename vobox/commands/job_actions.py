@@ -31,6 +31,7 @@ from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import JobId
 from vobox.jobs.job import Job
 from vobox.jobs.status import COMPLETED, HELD, REMOVED, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT
+from vobox.jobs.transitions import is_held_by_user
 from vobox.ledger.writer import JobState, Ledger
 from vobox.rpc.types import Answer
 
@@ -124,6 +125,9 @@ def decide(
         if job.id in acted_on:
             return "already"
         why = find_obstacle(request, job, uid)
+        if why == "already" and request.command == "condor_hold":
+            held = job if isinstance(job, Job) else ledger.get(job.id)
+            why = "already" if held is None or is_held_by_user(held) else ""
         if not why:
             acted_on[job.id] = None
         return why

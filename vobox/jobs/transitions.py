@@ -431,10 +431,19 @@ def _leave_queue(job: Job, now: float) -> None:
 
 
 def _on_held(job: Job, event: Held) -> list[Effect]:
-    if not job.in_queue or job.status in (REMOVED, HELD, COMPLETED):
+    if not job.in_queue or job.status in (REMOVED, COMPLETED):
+        return []
+    if job.status == HELD and (
+        event.hold.code != HoldReasonCode.USER_REQUEST or is_held_by_user(job)
+    ):
         return []
     runs = job.worker and job.status in (RUNNING, SUSPENDED)
     return _hold(job, event.hold, event, Usage() if runs else None)
+
+
+def is_held_by_user(job: Job) -> bool:
+    """Return whether a held job is held by condor_hold: another hold may become one."""
+    return job.ad.number("HoldReasonCode") == HoldReasonCode.USER_REQUEST
 
 
 def _hold(job: Job, hold: HoldReason, event: JobMessage, used: Usage | None = None) -> list[Effect]:

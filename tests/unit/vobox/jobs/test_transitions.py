@@ -193,6 +193,7 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "start w1": "held with message and result; superseded",
             "start w2": "held with message and result; superseded",
             "start w2 again": "held with message and result; superseded",
+            "held": "held with message and result; 012",
             "removed": "removed, left the queue; 009",
             "forced": "removed, left the queue; 009",
             "released": "ended with message and result; 013",
