@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -214,6 +215,21 @@ def test_it_needs_only_the_standard_library_of_python_3_6(path: Path) -> None:
         for name in names:
             assert name.partition(".")[0] in sys.stdlib_module_names, name
             assert name != "__future__", "annotations came with 3.7"
+
+
+def test_the_folders_that_the_how_to_page_names_are_enough(tmp_path: Path) -> None:
+    page = (ROOT / "docs/howto-vobox.md").read_text()
+    named = re.findall(r"`(\w+)/`", page.partition("the folders ")[2].partition(".")[0])
+    for name in named:
+        (tmp_path / name).symlink_to(ROOT / name)
+
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "vobox.supervisor", "health"], cwd=tmp_path, text=True,
+        env={"CE": "none", "VOBOX_DIR": str(tmp_path / "own")}, capture_output=True, check=False,
+    )  # fmt: skip
+
+    told = "thyme-vobox does not run, or runs with another VOBOX_DIR\n"
+    assert (done.stdout, done.stderr) == (told, ""), named
 
 
 def old_pythons() -> list[str]:
