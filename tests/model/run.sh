@@ -11,7 +11,7 @@ trap 'rm -rf "$dir"' EXIT
 cd "$dir"
 cp "$model" .
 cflags=("-O${OPTIMIZE:-2}" -DCOLLAPSE "-DMEMLIM=${MEM:-6000}")
-options=(-m"${DEPTH:-100000}" -w"${HASH:-22}")
+options=(-m"${DEPTH:-100000}" -w"${HASH:-24}")
 if [[ " $* " == *" -DP=6 "* ]]; then
   cflags+=(-DNFAIR=4)
   options+=(-a -f)
