@@ -25,17 +25,11 @@ def make_worker_user(pool: str) -> str:
     return "worker" if pool == DEFAULT_POOL else f"worker-{quote(pool, safe='')}"
 
 
-def may_report(user: str | None, pool: str, life: str) -> bool:
+def may_report(user: str | None, pool: str) -> bool:
     """Return whether a message of this user may be about a job of this pool.
-
-    Programs of earlier releases name no user. They are believed about jobs that were submitted
-    with such a release, so that an update loses none of them.
 
     :param user: as the broker has checked it; "" where the message names none; None where that
         is not known: on a broker whose users were not made by ``thyme-admin roles``
     :param pool: the job's, or its lane's queue
-    :param life: the job's (``protocol.job.is_same_life``); "" for one of an earlier release
     """
-    if user == "" and not life:
-        return True
     return user is None or user in (VOBOX, make_worker_user(get_pool(pool)))

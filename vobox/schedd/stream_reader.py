@@ -414,7 +414,7 @@ class StreamReader:
             self._count_forged(record, f"is of another job that had the number {job.id}")
             return False
         dead = parse_dead_pool(record.key)
-        if may_report(record.user, job.pool, job.life) and (
+        if may_report(record.user, job.pool) and (
             not dead or get_pool(job.pool) in (get_pool(dead), get_pool(unquote(dead)))
         ):
             return True

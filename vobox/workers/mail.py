@@ -252,7 +252,7 @@ class WorkerMail:
                 continue
             job = self._ledger.get(claim.job)
             reason = refuse_claim(job, claim)
-            if job is not None and not may_report(mail.user, job.pool, job.life):
+            if job is not None and not may_report(mail.user, job.pool):
                 reason = f"the job is of pool {job.pool}"
             elif not reason and job is not None and not runs_already(job, claim):
                 self._slots.record_taken(claim, self._clock())

@@ -47,8 +47,8 @@ def test_each_lane_has_a_queue_named_after_its_pool() -> None:
 
 def test_a_lanes_queue_belongs_to_its_pool() -> None:
     assert {get_pool(queue) for queue in list_queues("a.b", parse_bounds("1h"))} == {"a.b"}
-    assert may_report("worker-gpu", "gpu.lane.600", "life")
-    assert not may_report("worker-gpu", "gpu2.lane.600", "life")
+    assert may_report("worker-gpu", "gpu.lane.600")
+    assert not may_report("worker-gpu", "gpu2.lane.600")
 
 
 @pytest.mark.parametrize(
