@@ -40,6 +40,19 @@ class Machine:
     opsys_and_ver: str
     load: float = 0.0
 
+    def list_system(self) -> dict[str, str | int]:
+        """Return the attributes of a machine ad that tell the operating system."""
+        found: dict[str, str | int] = {
+            "Arch": self.arch, "OpSys": self.opsys, "OpSysAndVer": self.opsys_and_ver,
+        }  # fmt: skip
+        name = self.opsys_and_ver.rstrip("0123456789")
+        version = self.opsys_and_ver[len(name) :][:9]
+        if name:
+            found["OpSysName"] = name
+        if version:
+            found["OpSysMajorVer"] = int(version)
+        return found
+
 
 @dataclass(frozen=True)
 class Message:

@@ -54,25 +54,41 @@ def get_core_size(ad: Mapping[str, str]) -> int:
 
 
 def build_machine_ad(
-    ad: Mapping[str, str], machine: Machine | None, slot: str, now: float
+    ad: Mapping[str, str],
+    machine: Machine | None,
+    slot: str,
+    now: float,
+    whole_node: Mapping[str, str | int],
 ) -> dict[str, str]:
     """Return the ad of the slot that runs the job: attribute → ClassAd text.
 
-    ``ad``: the job's; ``machine``: None where it is not known; ``slot``: ``slot1_7@node``;
-    ``now``: epoch seconds.
+    :param ad: the job's
+    :param machine: what the worker offers, None where it is not known
+    :param slot: ``slot1_7@node``
+    :param now: epoch seconds
+    :param whole_node: as ``describe_node`` returns it
     """
     node = slot.rpartition("@")[2]
-    text = {"MyType": "Machine", "Name": slot, "Machine": node, "SlotType": "Static"}
+    text: dict[str, str | int] = {
+        "MyType": "Machine",
+        "Name": slot,
+        "Machine": node,
+        "SlotType": "Static",
+    }
     text |= {"State": "Claimed", "Activity": "Busy", "OpSys": "LINUX"}
     numbers: dict[str, float] = {"SlotID": 1, "MyCurrentTime": int(now)}
     resources = {"Cpus": count_cpus_of_job(ad, machine)}
     if machine is not None:
-        text |= {"Arch": machine.arch, "OpSys": machine.opsys, "OpSysAndVer": machine.opsys_and_ver}
+        text |= machine.list_system()
         resources |= {"Memory": machine.memory, "Disk": machine.disk}
         numbers |= {"LoadAvg": machine.load, "TotalLoadAvg": machine.load}
     for name, value in resources.items():
         numbers |= {name: value, f"TotalSlot{name}": value}
-    made = {name: _quote(value) for name, value in text.items()}
+    text |= whole_node
+    made = {
+        name: _quote(value) if isinstance(value, str) else str(value)
+        for name, value in text.items()
+    }
     made |= {name: repr(value) for name, value in numbers.items()}
     made |= {"PartitionableSlot": "false", "DynamicSlot": "false", "HasFileTransfer": "true"}
     if "ClusterId" in ad and "ProcId" in ad:

@@ -39,6 +39,22 @@ def describe_machine(workdir: Path, group: MemoryCgroup) -> Machine | None:
         return None
 
 
+def describe_node() -> dict[str, str | int]:
+    """Return what a machine ad says of the whole node: its kernel, its CPUs and its memory."""
+    node: dict[str, str | int] = {
+        f"Utsname{name.capitalize()}": getattr(os.uname(), name)
+        for name in ("sysname", "nodename", "release", "version", "machine")
+    }
+    if cpus := os.cpu_count():
+        node["DetectedCpus"] = cpus
+    try:
+        meminfo = Path("/proc/meminfo").read_text()
+        node["DetectedMemory"] = _parse_total_memory(meminfo) // 1024
+    except (OSError, ValueError):
+        pass  # not known
+    return node
+
+
 def count_cpus(mounted: Path = Path("/sys/fs/cgroup")) -> int:
     """Return how many CPUs the pilot's container may use, rounded; where nothing limits it, 1.
 

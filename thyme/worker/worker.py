@@ -52,7 +52,7 @@ from .claims import AttemptId, ClaimClient
 from .connection import BrokerConnection
 from .executor import Execution
 from .lanes import LaneReader
-from .machine import describe_machine
+from .machine import describe_machine, describe_node
 from .memory_cgroup import MemoryCgroup
 from .reports import Report, ReportBuilder
 from .run_monitor import POLL_SECONDS, SUPERSEDED, RunMonitor
@@ -355,7 +355,9 @@ class Worker:
     def _write_ads(self, job: Submit, sandbox: Sandbox) -> Task:
         """Write the job's ads; return its task, completed from them."""
         now = self._wall()
-        machine_ad = job_ads.build_machine_ad(job.ad, self._describe_machine(), self.slot, now)
+        machine_ad = job_ads.build_machine_ad(
+            job.ad, self._describe_machine(), self.slot, now, describe_node()
+        )
         job_ad = job_ads.build_job_ad(job, self.slot, now, str(sandbox.path))
         sandbox.write_ads(job_ads.format_ad(job_ad), job_ads.format_ad(machine_ad))
         return job_ads.complete_task(job.task, machine_ad, str(sandbox.path))

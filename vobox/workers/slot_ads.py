@@ -84,9 +84,7 @@ class _MachineAttributes:
             ("Cpus", machine.cpus), ("Memory", machine.memory), ("Disk", machine.disk),
         ):  # fmt: skip
             ad[name] = ad["Total" + name] = ad["TotalSlot" + name] = literal(value)
-        ad["Arch"] = literal(machine.arch)
-        ad["OpSys"] = literal(machine.opsys)
-        ad["OpSysAndVer"] = literal(machine.opsys_and_ver)
+        ad |= {name: literal(value) for name, value in machine.list_system().items()}
         ad["LoadAvg"] = ad["TotalLoadAvg"] = literal(machine.load)
         return ad
 

@@ -22,6 +22,7 @@ from thyme.worker.start_errors import CannotStart
 from thyme.worker.worker import Worker, WorkerSettings
 
 SLOT = "slot1_7@node1.example.org"
+NODE: dict[str, str | int] = {"UtsnameVersion": '#1 "SMP"', "DetectedCpus": 64}
 MACHINE = Machine(4, 2000, 10**6, "X86_64", "LINUX", "Debian12", 0.5)
 AD = {
     "GlobalJobId": '"vobox#12.3#1700000000"',
@@ -89,12 +90,14 @@ def test_the_limit_of_a_core_file_is_set_up_to_the_largest_allowed(size: int, li
 
 
 def test_htcondors_library_reads_the_machine_ad() -> None:
-    ad = read(job_ads.format_ad(job_ads.build_machine_ad(AD, MACHINE, SLOT, 1700000001.5)))
+    ad = read(job_ads.format_ad(job_ads.build_machine_ad(AD, MACHINE, SLOT, 1700000001.5, NODE)))
 
     assert (ad["Cpus"], ad["Memory"], ad["Disk"], ad["TotalSlotCpus"]) == (4, 2000, 10**6, 4)
     assert (ad["Name"], ad["Machine"]) == (SLOT, "node1.example.org")
     assert (ad["Arch"], ad["OpSys"], ad["OpSysAndVer"]) == ("X86_64", "LINUX", "Debian12")
+    assert (ad["OpSysName"], ad["OpSysMajorVer"]) == ("Debian", 12)
     assert (ad["JobId"], ad["RemoteOwner"]) == ("12.3", "alice@example.org")
+    assert (ad["UtsnameVersion"], ad["DetectedCpus"]) == ('#1 "SMP"', 64)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +121,7 @@ def test_a_job_has_the_pilots_cpus_or_those_that_it_requested(
 
 def complete(**task: object) -> Task:
     made = Task("/bin/true", **task)  # type: ignore[arg-type]
-    return job_ads.complete_task(made, job_ads.build_machine_ad(AD, MACHINE, SLOT, 1.0), "/s")
+    return job_ads.complete_task(made, job_ads.build_machine_ad(AD, MACHINE, SLOT, 1.0, {}), "/s")
 
 
 def test_libraries_are_told_the_number_of_threads_unless_the_job_says_it() -> None:
@@ -170,7 +173,9 @@ def test_a_real_job_finds_both_ads_and_none_of_the_job_before(tmp_path: Path) ->
         job_text, machine_text, rest = end.stdout.decode().split("\n\n")
         job_ad, machine_ad = classad2.parseOne(job_text), classad2.parseOne(machine_text)
         assert (job_ad["ProcId"], len(job_ad["Extra"])) == (number, 1000 - 900 * number)
-        assert machine_ad["Machine"] == subprocess.check_output(["uname", "-n"], text=True).strip()
+        uname = subprocess.check_output(["uname", "-n", "-r"], text=True).split()
+        assert [machine_ad["Machine"], machine_ad["UtsnameRelease"]] == uname
+        assert machine_ad["DetectedCpus"] >= 1 and machine_ad["DetectedMemory"] > 1
         *names, last = rest.splitlines()
         assert names == [".job.ad", ".machine.ad", "_condor_stderr", "_condor_stdout"]
         threads, scratch, here = last.split()

@@ -129,6 +129,7 @@ def test_a_worker_that_waits_is_an_unclaimed_slot_with_its_machine() -> None:
     assert [ad.text(name) for name in ("Arch", "OpSys", "OpSysAndVer", "SlotType")] == [
         "X86_64", "LINUX", "AlmaLinux9", "Static",
     ]  # fmt: skip
+    assert (ad.text("OpSysName"), ad.number("OpSysMajorVer")) == ("AlmaLinux", 9)
     assert ad["LoadAvg"] == "0.5"
     assert (ad.text("ThymePool"), ad.number("ThymeJobs"), ad.text("ThymeWorker")) == (
         "pool",
