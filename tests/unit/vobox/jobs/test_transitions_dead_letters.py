@@ -228,7 +228,7 @@ def test_a_worker_of_another_pool_ends_no_job_of_this_one(
         assert f"came as 'event.finished' of user {user!r} on a job of pool 'pool'" in caplog.text
 
 
-@pytest.mark.parametrize("user", ["worker-pool", "vobox", "", None])
+@pytest.mark.parametrize("user", ["worker-pool", "vobox", None])
 def test_a_worker_of_the_jobs_pool_is_believed(tmp_path: Path, e: Events, user: str | None) -> None:
     broker = FakeBroker()
     with closing(ScheddHarness(tmp_path, broker)) as bench:
