@@ -213,7 +213,7 @@ def _check_engine(paths: Paths, since: float) -> None:
 def _report(paths: Paths, what: str) -> int:
     pid = running_pid(paths)
     if pid is None:
-        print(f"the daemon does not run; once it does, the node {what}")
+        print(f"the daemon does not run; when it starts, the node {what}")
     else:
         _signal(pid, signal.SIGUSR1)
         print(f"the node {what}")

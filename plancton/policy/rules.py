@@ -347,7 +347,7 @@ def describe_lifetime(view: View) -> RuleResult:
     if found is None:
         seen = view.history.record.ends
         known = (
-            f"{seen:.0f} of its idle periods were seen to end, {lifetime.FEWEST_ENDS:g} are needed"
+            f"{seen:.0f} of the {lifetime.FEWEST_ENDS:g} idle periods that are needed have ended"
             if view.config.lifetime_confidence
             else "lifetime_confidence is 0"
         )
@@ -370,7 +370,7 @@ def give_up_starving(view: View) -> RuleResult | None:
     longest = max(starving.values())
     sentence = (
         f"{format_pilots(len(starving))} got no CPU for up to {longest:.0f} s, as the owner uses "
-        "it; what he leaves goes to the oldest first"
+        "it; what the owner leaves goes to the oldest first"
     )
     if not most:
         return RuleResult(f"{sentence}; they are kept, as squeeze_limit is 0.")

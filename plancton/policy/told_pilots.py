@@ -117,7 +117,7 @@ def _describe_share(
         return "The owner took no CPU from it."
     taken = f"The owner took {format_duration(share.squeezed)} of its CPU time"
     if not share.starved:
-        return f"{taken}; it gets some of what he leaves."
+        return f"{taken}; it gets part of what the owner leaves."
     starved = f"{taken}; it has got none for {format_duration(share.starved)}"
     if config is None:
         return f"{starved}."
@@ -127,4 +127,4 @@ def _describe_share(
     age = pilot.age or 0.0
     older = sum(one.state is PilotState.RUNNING and (one.age or 0.0) > age for one in pilots)
     first = f"{format_pilots(older)} that started before" if older else "it first"
-    return f"{starved}: what he leaves goes to {first}; {limit}."
+    return f"{starved}: what the owner leaves goes to {first}; {limit}."

@@ -32,7 +32,7 @@ def test_six_returns_of_the_owner_are_learned_and_remembered(node: Node) -> None
     node.configure(**config)
     daemon = node.nodaemon()
     assert node.wait_for(1, daemon)
-    assert "is not known: 0 of its idle periods were seen to end" in node.ctl("explain").stdout
+    assert "is not known: 0 of the 5 idle periods that are needed" in node.ctl("explain").stdout
     for _ in range(6):
         node.configure(**config, mem_reserve=ALL_OF_IT)
         assert node.ctl("reload").returncode == 0

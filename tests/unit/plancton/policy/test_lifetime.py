@@ -195,8 +195,8 @@ def test_without_confidence_or_record_nothing_is_told() -> None:
     )
     assert lives(fresh) == ()
     assert text(fresh, "lifetime") == (
-        "How long a pilot may live on this node is not known: 0 of its idle periods were seen to "
-        "end, 5 are needed."
+        "How long a pilot may live on this node is not known: 0 of the 5 idle periods that are "
+        "needed have ended."
     )
 
 

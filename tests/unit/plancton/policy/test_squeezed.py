@@ -116,8 +116,8 @@ def test_a_pilot_that_gets_nothing_for_squeeze_limit_is_given_up() -> None:
     decision = node.run(3570.0)
     assert decision.actions == ()
     assert text(decision, "squeezed") == (
-        "2 pilots got no CPU for up to 3570 s, as the owner uses it; what he leaves goes to the "
-        "oldest first; such pilots are given up after 3600 s (squeeze_limit)."
+        "2 pilots got no CPU for up to 3570 s, as the owner uses it; what the owner leaves goes to "
+        "the oldest first; such pilots are given up after 3600 s (squeeze_limit)."
     )
     assert decision.recheck_after == pytest.approx(30.0)
     last = node.run(30.0)

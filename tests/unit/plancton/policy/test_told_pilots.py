@@ -59,19 +59,19 @@ def test_a_pilot_that_was_told_nothing_and_one_of_another_daemon() -> None:
 def test_what_the_owner_took_from_it_and_what_comes_of_that() -> None:
     assert say(share()).endswith(". The owner took no CPU from it.")
     assert say(share(squeezed=720.0)).endswith(
-        ". The owner took 12 min of its CPU time; it gets some of what he leaves."
+        ". The owner took 12 min of its CPU time; it gets part of what the owner leaves."
     )
     starved = share(squeezed=720.0, starved=40.0)
     assert say(starved).endswith(
-        ". The owner took 12 min of its CPU time; it has got none for 40 s: what he leaves goes to "
-        "2 pilots that started before; after 1 h it is given up (squeeze_limit)."
+        ". The owner took 12 min of its CPU time; it has got none for 40 s: what the owner leaves "
+        "goes to 2 pilots that started before; after 1 h it is given up (squeeze_limit)."
     )
     assert say(starved, config=Config(squeeze_limit=0.0)).endswith(
         "; it is kept, as squeeze_limit is 0."
     )
     assert say(starved, protected=False).endswith("; it has got none for 40 s.")
     first = share("old", squeezed=720.0, starved=40.0)
-    assert "what he leaves goes to it first; after" in say(first, name="old")
+    assert "what the owner leaves goes to it first; after" in say(first, name="old")
 
 
 def test_a_pilot_that_was_asked_to_end_and_why() -> None:
