@@ -13,7 +13,7 @@ from tests.support.fake_schedd import submission
 from tests.support.sample_messages import example, messages, parts, put, texts
 from thyme.errors import BadMessage, UnknownVersion
 from thyme.protocol.codec import KINDS, decode, encode
-from thyme.protocol.events import Marker, Message, Submit, Usage, expect_kind
+from thyme.protocol.events import HoldReason, Marker, Message, Submit, Usage, expect_kind
 from thyme.protocol.fields import MESSAGE_FIELDS, OPTIONAL_FIELDS, TASK_FIELDS
 from thyme.protocol.job import SandboxFile, Task
 from thyme.protocol.mail import ClaimReply, Heartbeat, Waiting
@@ -157,6 +157,20 @@ def test_a_task_that_no_node_could_run_is_not_sent(name: str, value: object) -> 
 def test_a_name_that_a_broker_could_not_hold_is_refused(name: str) -> None:
     with pytest.raises(BadMessage, match="marker: field 'token' should be a name"):
         encode(Marker("vobox", name, 1))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [each for each in KINDS.values() if {"reason", "hold"} & {one.name for one in fields(each)}],
+)
+def test_a_reason_is_cut_whoever_sends_it(kind: type[Message]) -> None:
+    """It goes into the job's ad, its user log and the answers of condor_q."""
+    named = {one.name for one in fields(kind)}
+    changes = {"reason": "REASON"} if "reason" in named else {"hold": HoldReason(1, 2, "REASON")}
+    body = encode(replace(example(kind), **changes))
+    message = decode(body.replace(b"REASON", b"x" * 1_000_000))
+    hold = getattr(message, "hold", None)
+    assert getattr(message, "reason", None if hold is None else hold.text) == "x" * 4093 + "..."
 
 
 def test_a_file_never_arrives_setuid() -> None:
