@@ -40,9 +40,8 @@ class Record(NamedTuple):
 
     ``time``: seconds since the epoch, when it was published, for display only. ``key`` says who may
     have written it, as only the broker knows that: ``submit.<pool>``, ``event.<kind>`` (see
-    ``routing_keys.py``) or ``dead.<pool>``: put aside because of ``reason``. A record of version 1
-    of the embedded broker has the key "". ``user``: the broker's user who wrote it, see
-    ``users.may_report``.
+    ``routing_keys.py``) or ``dead.<pool>``: put aside because of ``reason``. ``user``: the
+    broker's user who wrote it, see ``users.may_report``.
     """
 
     offset: int

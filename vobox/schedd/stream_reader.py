@@ -400,7 +400,7 @@ class StreamReader:
         message = codec.decode(record.body, with_input=False)
         if parse_dead_pool(record.key):
             return read_dead_letter(message, record.reason, record.time)
-        if not record.key or parse_kind(record.key) == message.kind:
+        if parse_kind(record.key) == message.kind:
             return message
         self._count_forged(record, f"came as {record.key!r} and says that it is {message.kind!r}")
         return None

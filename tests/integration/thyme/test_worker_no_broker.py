@@ -41,15 +41,15 @@ def test_4_another_programs_database(site: WorkerSite) -> None:
     assert site.file.read_bytes() == before
 
 
-def test_4_a_database_of_a_later_version(site: WorkerSite) -> None:
-    later = sqlite3.connect(site.file)
-    later.execute("PRAGMA user_version=999")
-    later.close()
+@pytest.mark.parametrize("version", [1, 999])
+def test_4_a_database_of_another_version(site: WorkerSite, version: int) -> None:
+    other = sqlite3.connect(site.file)
+    other.execute(f"PRAGMA user_version={version}")
+    other.close()
 
     assert refused(site) == (
-        f"thyme-worker: broker {site.file}: it has version 999, this program knows "
-        f"{SCHEMA_VERSION}; "
-        "update thyme on this side"
+        f"thyme-worker: broker {site.file}: it has version {version}, this program "
+        f"knows {SCHEMA_VERSION} alone; use the release of thyme that made it"
     )
 
 

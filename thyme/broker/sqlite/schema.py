@@ -21,7 +21,7 @@ SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS stream(
     offset INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, body BLOB NOT NULL,
-    key TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '');
+    key TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '');
 CREATE TABLE IF NOT EXISTS queue(
     id INTEGER PRIMARY KEY AUTOINCREMENT, pool TEXT NOT NULL, body BLOB NOT NULL,
     deliveries INTEGER NOT NULL DEFAULT 0, owner TEXT);
@@ -37,11 +37,6 @@ CREATE TABLE IF NOT EXISTS mail(
 CREATE INDEX IF NOT EXISTS mail_inbox ON mail(inbox, id);
 CREATE TABLE IF NOT EXISTS listener(
     pool TEXT NOT NULL, inbox TEXT NOT NULL, PRIMARY KEY(pool, inbox)) WITHOUT ROWID;
-"""
-#: What a file of version 1 lacks; a program of that version would not write it.
-_FROM_1 = """
-ALTER TABLE stream ADD COLUMN key TEXT NOT NULL DEFAULT '';
-ALTER TABLE stream ADD COLUMN reason TEXT NOT NULL DEFAULT '';
 """
 
 
@@ -81,10 +76,10 @@ def open_database(path: str) -> sqlite3.Connection:
 def _is_made(db: sqlite3.Connection, path: str) -> bool:
     """Return whether the tables are there; raises BrokerRefused for any other program's file."""
     version = _version(db)
-    if version > SCHEMA_VERSION:
+    if version not in (0, SCHEMA_VERSION):
         raise BrokerRefused(
-            f"broker {path}: it has version {version}, this program knows {SCHEMA_VERSION}; "
-            "update thyme on this side"
+            f"broker {path}: it has version {version}, this program knows {SCHEMA_VERSION} alone; "
+            "use the release of thyme that made it"
         )
     if version == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise BrokerRefused(f"broker {path}: this is another program's database")
@@ -112,8 +107,7 @@ def _make_tables(db: sqlite3.Connection, path: str) -> None:
     db.execute("PRAGMA synchronous=FULL")
     db.execute("BEGIN IMMEDIATE")  # from here on, no other process makes them
     if not _is_made(db, path):
-        older = _FROM_1 if _version(db) == 1 else ""
-        for statement in (older + _SCHEMA).split(";"):
+        for statement in _SCHEMA.split(";"):
             db.execute(statement)
         db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     db.execute("COMMIT")

@@ -21,7 +21,7 @@ from tests.support.schedd_parts import (
 )
 from thyme.broker import connect, routing_keys
 from thyme.protocol import codec
-from thyme.protocol.events import JobMessage, Snapshot, Started
+from thyme.protocol.events import JobMessage, Snapshot
 from vobox.jobs.job import encode_state
 from vobox.jobs.transitions import MAX_FAILED_STARTS
 
@@ -236,19 +236,6 @@ def test_a_worker_of_the_jobs_pool_is_believed(tmp_path: Path, e: Events, user: 
         broker.append([codec.encode(e.started("w9"))], routing_keys.make_event_key, user=user)
         bench.settle()
         assert describe_job(bench.job()).startswith("running on w9")
-
-
-def test_a_record_of_an_old_embedded_broker_has_no_key_and_is_believed(
-    tmp_path: Path, e: Events
-) -> None:
-    broker = FakeBroker()
-    with closing(ScheddHarness(tmp_path, broker)) as bench:
-        forge(broker, "", e.submit(), e.started())
-        bench.settle()
-
-        assert describe_job(bench.job()).startswith("running on w1")
-        assert isinstance(broker.messages()[-1], Started)
-        assert bench.job().ad.text("GlobalJobId").startswith(SCHEDD)
 
 
 def test_a_message_that_was_taken_too_often_is_queued_again_some_times(

@@ -169,35 +169,3 @@ def test_a_broker_whose_file_was_replaced_is_noticed(tmp_path: Path) -> None:
         broker.take("alien_jobs")
 
     broker.close()
-
-
-def test_a_broker_of_version_1_is_taken_over_with_all_that_is_in_it(tmp_path: Path) -> None:
-    old = sqlite3.connect(tmp_path / "broker.db")
-    old.executescript(
-        """
-        PRAGMA journal_mode=WAL;
-        CREATE TABLE stream(
-            offset INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, body BLOB NOT NULL);
-        CREATE TABLE queue(
-            id INTEGER PRIMARY KEY AUTOINCREMENT, pool TEXT NOT NULL, body BLOB NOT NULL,
-            deliveries INTEGER NOT NULL DEFAULT 0, owner TEXT);
-        CREATE TABLE dead(
-            id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, pool TEXT NOT NULL,
-            reason TEXT NOT NULL, body BLOB NOT NULL);
-        INSERT INTO stream(time, body) VALUES(5, 'event');
-        INSERT INTO queue(pool, body) VALUES('alien_jobs', CAST('job' AS BLOB));
-        PRAGMA user_version=1;
-        """
-    )
-    old.close()
-
-    broker = connect(f"sqlite://{tmp_path}/broker.db")
-
-    assert [(record.time, record.key, record.reason) for record in broker.read(-1, 10)] == [
-        (5.0, "", "")
-    ]
-    delivery = broker.take("alien_jobs")
-    assert delivery is not None and delivery.body == b"job"
-    broker.record([b"{}"])
-    broker.close()
-    connect(f"sqlite://{tmp_path}/broker.db").close()
