@@ -437,8 +437,15 @@ def _on_held(job: Job, event: Held) -> list[Effect]:
         event.hold.code != HoldReasonCode.USER_REQUEST or is_held_by_user(job)
     ):
         return []
-    runs = job.worker and job.status in (RUNNING, SUSPENDED)
-    return _hold(job, event.hold, event, Usage() if runs else None)
+    effects: list[Effect] = []
+    runs = bool(job.worker) and job.status in (RUNNING, SUSPENDED)
+    if job.has_result and event.hold.code == HoldReasonCode.TRANSFER_OUTPUT_ERROR:
+        # as with HTCondor, a run whose output could not be written was in vain
+        host = job.ad.text("LastRemoteHost")
+        text = user_log_events.format_remote_error(job.id, event.time, host, event.hold)
+        effects.append(LogEvent(text))
+        runs = True
+    return [*effects, *_hold(job, event.hold, event, Usage() if runs else None)]
 
 
 def is_held_by_user(job: Job) -> bool:
