@@ -50,6 +50,7 @@ TOGETHER = (
     (re.compile("ansible/test_converge"), "converge"),
     (re.compile(r"integration/images/"), "images"),
     (re.compile(r"(contract|integration)/.*(engine|docker|container|images)"), "containers"),
+    (re.compile("hostile/test_hostile_pilot"), "containers"),
     (re.compile("e2e/test_bare_machine"), "bare"),
     (re.compile("clients/"), "clients"),
 )
