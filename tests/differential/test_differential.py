@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,12 +46,18 @@ def sqlite_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSchedd
 def rabbitmq_site(
     tmp_path_factory: pytest.TempPathFactory, rabbitmq_server: RabbitServer
 ) -> Iterator[LiveSchedd]:
-    yield from _serve(LiveSchedd(tmp_path_factory.mktemp("d"), url=rabbitmq_server.vhost().url))
+    site = LiveSchedd(tmp_path_factory.mktemp("d"), url=rabbitmq_server.vhost().url)
+    if os.geteuid():
+        yield from _serve(site)
+        return
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as work:  # a place that the user can enter
+        Path(work).chmod(0o711)
+        yield from _serve(site, "--user", "nobody", "--workdir", work)
 
 
-def _serve(site: LiveSchedd) -> Iterator[LiveSchedd]:
+def _serve(site: LiveSchedd, *options: str) -> Iterator[LiveSchedd]:
     site.start()
-    site.worker("--timeout", "600", "--max-jobs", "0")
+    site.worker("--timeout", "600", "--max-jobs", "0", *options)
     yield site
     site.close()
 
@@ -72,7 +80,7 @@ def test_a_scenario_answers_as_htcondor(
 
 
 @EACH_RUN
-def test_a_scenario_answers_as_htcondor_over_rabbitmq(
+def test_a_scenario_answers_as_htcondor_over_rabbitmq_and_with_a_root_worker(
     scenario: dict[str, Any], rabbitmq_site: LiveSchedd, tmp_path: Path
 ) -> None:
     check_scenario(scenario, rabbitmq_site, tmp_path)
