@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from plancton.config.model import Config
+from plancton.engine.docker import api
 from plancton.engine.docker.engine import DockerEngine
 from plancton.errors import EngineError, EngineUnavailable
 from plancton.model import PilotState
@@ -17,6 +18,7 @@ from tests.support.fake_node import FACTS
 from tests.support.real_docker import SLEEPS, DockerTest
 from tests.support.services.engines import IMAGE, DockerService
 from tests.support.services.fixtures import CGROUPS
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -189,6 +191,19 @@ def test_a_pilot_joins_the_networks_that_are_named(bench: DockerTest) -> None:
     finally:
         for network in ("plancton-a", "plancton-b"):
             bench.client.remove_network(network)
+
+
+def test_a_container_with_more_files_than_can_be_added_up_has_no_size(
+    bench: DockerTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = "cd /tmp; seq 2000 | busybox xargs touch; echo x > 1; echo made; sleep 600"
+    name = bench.start("sh", "-c", script)
+    bench.until(name, PilotState.RUNNING)
+    container = bench.client.inspect_container(name)["Id"]
+    wait_until(lambda: b"made" in bench.client.logs(name), "its files")
+    assert bench.engine._api.read_size(container) == 2
+    monkeypatch.setattr(api, "DISK_TIMEOUT", 0.002)
+    assert bench.engine._api.read_size(container) is None
 
 
 # Who is left alone
