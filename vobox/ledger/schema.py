@@ -6,8 +6,9 @@ ClassAd expressions: only then may a query read them instead of the ad. ``counts
 jobs there are of each kind: triggers keep it, so that it is right whatever is written, and
 whenever the writer ends.
 
-A file that is damaged, or of another version of the schema, is renamed, and the ledger is made
-again from the stream; a damaged one is deleted when that is complete.
+A file of an earlier version is migrated. One that is damaged, or of a version that is not known
+here, is renamed, and the ledger is made again from the stream; a damaged one is deleted when that
+is complete.
 """
 
 from __future__ import annotations
@@ -25,6 +26,23 @@ log = logging.getLogger(__name__)
 
 VERSION = 12
 
+#: Version → what a job's row has since the next one, with the value of a job of before.
+_NEW_COLUMNS = {
+    9: ("life TEXT NOT NULL DEFAULT ''", "failed_starts INTEGER NOT NULL DEFAULT 0",
+        "version INTEGER NOT NULL DEFAULT 0", "submitted INTEGER NOT NULL DEFAULT 0",
+        "recorded INTEGER NOT NULL DEFAULT -1"),
+    10: ("dead_letters INTEGER NOT NULL DEFAULT 0",),
+    11: ("changes INTEGER",),
+}  # fmt: skip
+#: Version → a table that there is since the next one.
+_NEW_TABLES = {11: "CREATE TABLE changes(id INTEGER PRIMARY KEY, text BLOB NOT NULL);"}
+#: Version → statements that make the next version of it.
+_MIGRATIONS = {
+    version: "".join(f"ALTER TABLE jobs ADD COLUMN {each};" for each in columns)
+    + _NEW_TABLES.get(version, "")
+    for version, columns in _NEW_COLUMNS.items()
+}
+
 _ONE_MORE = (
     "INSERT INTO counts VALUES"
     "(new.in_queue, new.pool, new.owner, new.status, new.worker<>'', 1) "
@@ -41,11 +59,10 @@ CREATE TABLE jobs(
     attempt INTEGER NOT NULL, queued INTEGER NOT NULL, worker TEXT NOT NULL,
     ended INTEGER NOT NULL, losses INTEGER NOT NULL, lease REAL NOT NULL,
     has_result INTEGER NOT NULL,
-    in_queue INTEGER NOT NULL, left_at REAL NOT NULL, life TEXT NOT NULL,
-    failed_starts INTEGER NOT NULL, version INTEGER NOT NULL, submitted INTEGER NOT NULL,
-    recorded INTEGER NOT NULL, dead_letters INTEGER NOT NULL, has_policy INTEGER NOT NULL,
+    in_queue INTEGER NOT NULL, left_at REAL NOT NULL, {", ".join(sum(_NEW_COLUMNS.values(), ()))},
+    has_policy INTEGER NOT NULL,
     qdate TEXT, batch TEXT, procs TEXT, cmd TEXT, columns_match INTEGER NOT NULL,
-    changes INTEGER, dictionary INTEGER, ad BLOB NOT NULL, PRIMARY KEY(cluster, proc));
+    dictionary INTEGER, ad BLOB NOT NULL, PRIMARY KEY(cluster, proc));
 CREATE INDEX jobs_queue ON jobs(cluster, proc) WHERE in_queue=1;
 CREATE INDEX jobs_to_queue ON jobs(cluster)
     WHERE in_queue=1 AND status={IDLE} AND queued=0;
@@ -64,7 +81,7 @@ CREATE TRIGGER jobs_other AFTER UPDATE ON jobs
     WHEN new.status<>old.status OR (new.worker<>'')<>(old.worker<>'')
         OR new.in_queue<>old.in_queue OR new.owner<>old.owner OR new.pool<>old.pool
     BEGIN {_ONE_LESS}; {_ONE_MORE}; END;
-CREATE TABLE changes(id INTEGER PRIMARY KEY, text BLOB NOT NULL);
+{_NEW_TABLES[11]}
 CREATE TABLE dictionaries(id INTEGER PRIMARY KEY, text BLOB NOT NULL);
 CREATE TABLE bodies(cluster INTEGER, proc INTEGER, kind TEXT, dictionary INTEGER,
     body BLOB NOT NULL, PRIMARY KEY(cluster, proc, kind));
@@ -96,6 +113,10 @@ def open_ledger(path: Path) -> sqlite3.Connection:
         db = _connect(path)
         if (version := _version(db)) is None:
             return _created(db)
+        while version in _MIGRATIONS:
+            text = f"{_MIGRATIONS[version]} PRAGMA user_version={version + 1};"
+            db.executescript(f"BEGIN; {text} COMMIT;")
+            version += 1
         if version == VERSION:
             return db
         with contextlib.suppress(sqlite3.DatabaseError):

@@ -1,4 +1,4 @@
-"""A ledger that is damaged, of another schema or of another stream is made again."""
+"""A ledger that is damaged or of another stream is made again; an older one is migrated."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.support.schedd_parts import SCHEDD, Events, ScheddHarness, read_all_j
 from thyme.errors import BrokerUnreachable
 from thyme.protocol import codec
 from thyme.protocol.job import JobId
+from vobox.ledger.schema import VERSION
 from vobox.ledger.writer import ForeignLedger, Ledger
 from vobox.schedd.main_loop import Schedd
 from vobox.schedd.state import ScheddState, Settings
@@ -64,7 +65,7 @@ def test_a_damaged_ledger_is_kept_until_it_is_made_again(bench: ScheddHarness, h
     assert [path.name for path in bench.directory.glob("ledger.db.*")] == []
 
 
-def test_a_ledger_of_another_version_is_kept_beside_the_new_one(bench: ScheddHarness) -> None:
+def test_a_ledger_of_an_unknown_version_is_kept_beside_the_new_one(bench: ScheddHarness) -> None:
     bench.submit(Events().submit())
     before = read_all_jobs(bench.ledger)
     bench.ledger.write_meta("next_cluster", "99")
@@ -99,6 +100,55 @@ def test_a_schedd_deletes_a_damaged_ledger_when_it_has_read_the_stream(tmp_path:
     ledger.close()
 
 
+#: Status, attempt, queued, worker, ended, losses, has_result, in_queue of the jobs in
+#: ``golden/ledger_version_9.sql``, which a schedd of that version wrote.
+VERSION_9 = {
+    "1.0": (1, 0, True, "", -1, 0, False, True),
+    "2.0": (2, 0, True, "w1", -1, 0, False, True),
+    "3.0": (4, 0, False, "", 0, 0, False, False),
+    "4.0": (4, 0, True, "", 0, 0, False, True),
+    "5.0": (3, 0, False, "", -1, 0, False, False),
+    "6.0": (3, 0, False, "", 0, 0, False, False),
+    "7.0": (5, 0, True, "", 0, 0, False, True),
+    "8.0": (1, 1, True, "", -1, 0, False, True),
+    "9.0": (1, 1, True, "", -1, 1, False, True),
+    "10.0": (5, 0, True, "", 0, 0, False, True),
+    "11.0": (5, 0, True, "", 0, 0, True, True),
+    "12.0": (5, 0, False, "", -1, 0, False, True),
+}
+
+
+def test_a_ledger_of_the_version_before_is_migrated(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "golden/ledger_version_9.sql").read_text()
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+        db.executescript(text)
+
+    with contextlib.closing(Ledger(tmp_path / "ledger.db")) as ledger:
+        assert {job: row[:8] for job, row in read_all_jobs(ledger).items()} == VERSION_9
+        assert ledger.read_meta("next_cluster", "1") == "40"
+        assert [job.recorded for job in ledger._jobs("1=1")] == [-1] * 12
+        body = ledger.read_body(JobId(1, 0), "task")
+        assert body is not None and codec.decode(body).kind == "submit"
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
+
+
+def test_a_migrated_ledger_goes_on_where_it_was(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "golden/ledger_version_9.sql").read_text()
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+        db.executescript(text)
+        db.execute("DELETE FROM meta WHERE name IN ('offset', 'digest')")
+        db.commit()
+    bench = ScheddHarness(tmp_path)
+
+    bench.record(Events(JobId(2, 0)).finished())
+
+    job = bench.job(JobId(2, 0))
+    assert (job.worker, job.ended, job.ad["ExitCode"]) == ("", 0, "0")
+    bench.close()
+
+
 # --- another schedd -----------------------------------------------------------------------------
 
 
@@ -111,6 +161,16 @@ def test_a_schedd_of_another_name_is_refused_the_ledger(bench: ScheddHarness) ->
         f"{bench.ledger.path} is the ledger of the schedd 'vobox1.example.org', and this is "
         "'vobox2': start it with --name vobox1.example.org, or with another --spool"
     )
+
+
+def test_a_ledger_of_before_tells_its_schedd_by_its_jobs(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "golden/ledger_version_9.sql").read_text()
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+        db.executescript(text)
+    with contextlib.closing(Ledger(tmp_path / "ledger.db")) as ledger:
+        with pytest.raises(ForeignLedger, match=SCHEDD):
+            ledger.check_owner("vobox2")
+        ledger.check_owner(SCHEDD)
 
 
 def test_a_ledger_that_has_read_nothing_is_nobodys(tmp_path: Path) -> None:
