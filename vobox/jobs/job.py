@@ -83,6 +83,8 @@ _STATE: Final = {
     for each in fields(Job)
     if each.name not in ("id", "uid", "gid", "pool", "ad")
 }
+#: What snapshots of earlier releases lack.
+_ADDED: Final = frozenset({"dead_letters", "recorded"})
 
 
 def encode_state(job: Job) -> str:
@@ -94,7 +96,8 @@ def make_job(snapshot: Snapshot) -> Job:
     """Return the job of a snapshot; raises BadMessage."""
     try:
         values = json.loads(snapshot.state)
-        state = {name: make(values[name]) for name, make in _STATE.items()}
+        names = [name for name in _STATE if name in values or name not in _ADDED]
+        state = {name: _STATE[name](values[name]) for name in names}
     except (ValueError, KeyError, TypeError) as error:
         raise BadMessage(f"snapshot: state {snapshot.state[:100]!r}: {error}") from error
     owner = (snapshot.uid, snapshot.gid, snapshot.pool)
