@@ -24,7 +24,7 @@ from vobox.jobs.status import IDLE, TRANSFERRING_OUTPUT
 
 log = logging.getLogger(__name__)
 
-VERSION = 12
+VERSION = 13
 
 #: Version → what a job's row has since the next one, with the value of a job of before.
 _NEW_COLUMNS = {
@@ -34,13 +34,18 @@ _NEW_COLUMNS = {
     10: ("dead_letters INTEGER NOT NULL DEFAULT 0",),
     11: ("changes INTEGER",),
 }  # fmt: skip
-#: Version → a table that there is since the next one.
-_NEW_TABLES = {11: "CREATE TABLE changes(id INTEGER PRIMARY KEY, text BLOB NOT NULL);"}
+#: Version → a table or an index that there is since the next one.
+_ADDITIONS = {
+    11: "CREATE TABLE changes(id INTEGER PRIMARY KEY, text BLOB NOT NULL);",
+    12: "CREATE INDEX jobs_left_of_owner ON jobs(owner, left_at, cluster, proc) WHERE in_queue=0;",
+}
 #: Version → statements that make the next version of it.
 _MIGRATIONS = {
-    version: "".join(f"ALTER TABLE jobs ADD COLUMN {each};" for each in columns)
-    + _NEW_TABLES.get(version, "")
-    for version, columns in _NEW_COLUMNS.items()
+    version: "".join(
+        f"ALTER TABLE jobs ADD COLUMN {each};" for each in _NEW_COLUMNS.get(version, ())
+    )
+    + _ADDITIONS.get(version, "")
+    for version in range(9, VERSION)
 }
 
 _ONE_MORE = (
@@ -81,7 +86,7 @@ CREATE TRIGGER jobs_other AFTER UPDATE ON jobs
     WHEN new.status<>old.status OR (new.worker<>'')<>(old.worker<>'')
         OR new.in_queue<>old.in_queue OR new.owner<>old.owner OR new.pool<>old.pool
     BEGIN {_ONE_LESS}; {_ONE_MORE}; END;
-{_NEW_TABLES[11]}
+{"".join(_ADDITIONS.values())}
 CREATE TABLE dictionaries(id INTEGER PRIMARY KEY, text BLOB NOT NULL);
 CREATE TABLE bodies(cluster INTEGER, proc INTEGER, kind TEXT, dictionary INTEGER,
     body BLOB NOT NULL, PRIMARY KEY(cluster, proc, kind));

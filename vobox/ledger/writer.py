@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -393,14 +394,33 @@ class Ledger:
         self._query("UPDATE jobs SET submitted=0, recorded=-1")
         self._recent.clear()
 
-    def forget_before(self, left_at: float) -> None:
-        """Delete from the history the jobs that left the queue before that time."""
-        gone = self._query("DELETE FROM jobs WHERE in_queue=0 AND left_at<?", (left_at,))
-        if gone.rowcount:
+    def trim_history(
+        self, left_before: float, most: int = sys.maxsize, limit: int = sys.maxsize
+    ) -> bool:
+        """Delete the oldest jobs from the history; returns whether more are to be deleted.
+
+        :param left_before: jobs that left the queue before that time (epoch seconds) are deleted
+        :param most: jobs that are kept of one owner
+        :param limit: jobs that are deleted at once
+        """
+        oldest = "DELETE FROM jobs WHERE rowid IN (SELECT rowid FROM jobs WHERE in_queue=0 AND "
+        order = " ORDER BY left_at, cluster, proc LIMIT ?)"
+        deleted = self._query(f"{oldest} left_at<? {order}", (left_before, limit)).rowcount
+        owners = self._query(
+            "SELECT owner, sum(number) AS jobs FROM counts WHERE in_queue=0 "
+            "GROUP BY owner HAVING jobs>?", (most,),
+        ).fetchall()  # fmt: skip
+        for owner, number in owners:
+            few = min(number - most, limit - deleted)
+            deleted += self._query(f"{oldest} owner=? {order}", (owner, few)).rowcount
+        if deleted:
             self._db.execute("DELETE FROM counts WHERE number=0")
             self._recent.clear()
+        if deleted >= limit:
+            return True
         if self._compressor.delete_unused():
             self._recent.clear()  # their ads may be of a dictionary that is gone
+        return False
 
     def _query(self, text: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
         """Query the tables, after writing what is still in the write buffer."""

@@ -46,6 +46,9 @@ RECONCILE_SECONDS: Final = 0.1
 #: Seconds from one round to the next while there is much to do: claims that arrive within them
 #: share one round, and the starts that are granted in it share one record.
 ROUND_SECONDS: Final = 0.003
+#: Seconds between two looks at what the history should forget, and while it forgets much.
+TRIM_SECONDS: Final = 60.0
+MORE_TO_TRIM_SECONDS: Final = 0.2
 #: Seconds until the next connection is tried: after the first failure, and at most.
 MIN_BACKOFF_SECONDS: Final = 0.2
 MAX_BACKOFF_SECONDS: Final = 5.0
@@ -216,6 +219,9 @@ class Schedd:
         if timers.is_due(Task.SCAN_POLICIES):
             more = session.reconciler.scan_policies()
             timers.schedule(Task.SCAN_POLICIES, 0.0 if more else self.settings.policy_interval)
+        if timers.is_due(Task.TRIM_HISTORY):
+            more = session.reconciler.forget_old_jobs()
+            timers.schedule(Task.TRIM_HISTORY, MORE_TO_TRIM_SECONDS if more else TRIM_SECONDS)
         if timers.is_due(Task.PROBE):
             self._probe(session)
 

@@ -48,6 +48,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that an ended job stays in condor_history.
 HISTORY_SECONDS: Final = 30 * 86400.0
+#: Jobs that are deleted from the history in one step.
+FORGOTTEN_AT_ONCE: Final = 5000
 #: Jobs delivered, or queued again, in one step: few enough to be in memory with their input.
 STEP_JOBS: Final = 200
 #: How many times what it takes to list the jobs to be queued, or to look at some of them, is from
@@ -162,14 +164,17 @@ class Reconciler:
         now = self._state.wall()
         events, more = self._state.policy_scan.scan_slice(now)
         self._record([event for event in events if event.job not in self._reader.unread])
-        if not more:
-            self.forget_old_jobs()
         return more
 
-    def forget_old_jobs(self) -> None:
-        """Delete the jobs that left the queue so long ago that the history forgets them."""
+    def forget_old_jobs(self) -> bool:
+        """Delete some of the jobs that the history forgets; returns whether there are more.
+
+        It forgets those that left the queue long ago, and the oldest of an owner with too many.
+        """
+        most = self._state.settings.max_jobs_per_owner
         with self._ledger.transaction():
-            self._ledger.forget_before(self._state.wall() - HISTORY_SECONDS)
+            before = self._state.wall() - HISTORY_SECONDS
+            return self._ledger.trim_history(before, most, FORGOTTEN_AT_ONCE)
 
     def _record(self, events: Sequence[JobMessage]) -> None:
         recorded, bodies = list[JobMessage](), list[bytes]()

@@ -78,7 +78,8 @@ class Session:
             self.reconciler.queue_all_again()
         for reason, job in self.reader.finish_replay():
             self.reconciler.hold(job, reason)
-        self.reconciler.forget_old_jobs()  # the stream may tell of some longer than the history
+        while self.reconciler.forget_old_jobs():  # of which the stream may tell for longer
+            pass
         if state.history is not None:
             state.history.complete(state.ledger.iterate_left(), state.wall())
         self.reconciler.remove_failed_submits()

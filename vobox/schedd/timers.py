@@ -16,6 +16,7 @@ class Task(Enum):
     CHECK_LEASES = auto()
     CHECK_QUEUES = auto()  #: look whether messages of the job queues were lost
     SCAN_POLICIES = auto()
+    TRIM_HISTORY = auto()  #: delete what condor_history no longer shows
     RECORD_JOBS = auto()  #: record jobs again that the stream may soon forget
     LOOK_AT_STREAM = auto()  #: look at the oldest record that the stream has
     PROBE = auto()  #: ask the broker whether it is there

@@ -287,7 +287,7 @@ def test_a_start_with_a_full_disk_ends_after_as_many_jobs_as_the_directory_holds
 def test_a_job_that_the_history_has_forgotten_gets_no_file(own: ScheddHarness) -> None:
     leave(own, 1)
     with own.ledger.transaction():
-        own.ledger.forget_before(own.wall.now + 86400)
+        own.ledger.trim_history(own.wall.now + 86400)
     leave(own, 2)
     assert sorted(files(own)) == ["history.2.0"]
 

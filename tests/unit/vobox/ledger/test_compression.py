@@ -219,7 +219,7 @@ def test_a_dictionary_that_nothing_uses_leaves_the_ledger(tmp_path: Path) -> Non
         return [number for (number,) in ledger._db.execute("SELECT id FROM dictionaries")]
 
     assert len(dictionaries()) == 4
-    ledger.forget_before(0.0)
+    ledger.trim_history(0.0)
     assert len(dictionaries()) == 3, "the message's, which may hold a proxy"
     assert ledger.read_body(JobId(7, 1), "task") is not None
     assert [job.ad.text("Owner") for job in ledger.list_queue()] == ["games", "games"]
@@ -310,7 +310,7 @@ def test_changes_that_no_job_names_are_deleted(ledger: Ledger) -> None:
         ledger = reopen(ledger)
         put_many(ledger, name, "1")
     assert count_changes(ledger) == [2, MANY]
-    ledger.forget_before(0.0)
+    ledger.trim_history(0.0)
     assert count_changes(ledger) == [1, MANY]
     assert [job.ad.get_all(("A", "B")) for job in ledger.list_queue()] == [("1", "1")] * MANY
     ledger.close()
@@ -328,7 +328,7 @@ def test_changes_with_the_number_of_deleted_ones_are_not_taken_for_them(ledger: 
     assert [job.ad.get("A") for job in ledger.list_queue()] == ["1"] * MANY
     for proc in range(MANY):
         put(ledger, proc)  # as new: it names no changes
-    ledger.forget_before(0.0)
+    ledger.trim_history(0.0)
     assert count_changes(ledger) == [0, 0]
     ledger._recent.clear()
     with ledger.transaction():

@@ -52,7 +52,7 @@ def test_what_is_counted_follows_every_change(tmp_path: Path, seed: int) -> None
                     change(job, dice)
                     ledger.put(job)
                 if dice.random() < 0.1:
-                    ledger.forget_before(float(dice.randint(1, 99)))
+                    ledger.trim_history(float(dice.randint(1, 99)))
                 if dice.random() < 0.1:
                     raise ZeroDivisionError  # undone as a whole
         except ZeroDivisionError:
@@ -72,7 +72,7 @@ def test_a_kind_that_no_job_is_of_is_forgotten_with_the_history(tmp_path: Path) 
     ledger.put(job)
     job.in_queue, job.left_at = False, 5.0
     ledger.put(job)
-    ledger.forget_before(6.0)
+    ledger.trim_history(6.0)
     db = sqlite3.connect(ledger.path)
     assert db.execute("SELECT * FROM counts").fetchall() == []
     db.close()

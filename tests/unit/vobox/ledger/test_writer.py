@@ -152,8 +152,22 @@ def test_a_spool_with_odd_characters_in_its_name_can_be_read(tmp_path: Path) -> 
 def test_old_history_is_forgotten(ledger: Ledger) -> None:
     ledger.put(job(1, left_at=5.0))
     ledger.put(job(2, left_at=9.0))
-    ledger.forget_before(6.0)
+    ledger.trim_history(6.0)
     assert (ledger.get(JobId(7, 1)), ledger.get(JobId(7, 2)) is not None) == (None, True)
+
+
+def test_of_an_owner_with_too_much_history_the_oldest_is_forgotten_some_at_a_time(
+    ledger: Ledger,
+) -> None:
+    for proc in range(6):
+        ledger.put(job(proc, left_at=20.0 - proc))
+    ledger.put(job(6))  # in the queue
+    ledger.put(job(7, "bob", left_at=1.0))
+
+    assert [ledger.trim_history(0.0, most=2, limit=3) for _ in range(3)] == [True, False, False]
+
+    kept = [proc for proc in range(8) if ledger.get(JobId(7, proc)) is not None]
+    assert kept == [0, 1, 6, 7]
 
 
 def test_a_transaction_that_fails_leaves_nothing(ledger: Ledger) -> None:

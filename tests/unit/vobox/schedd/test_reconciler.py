@@ -236,6 +236,18 @@ def test_an_owner_cannot_fill_the_broker_with_messages_of_jobs_that_went_on_with
     bench.close()
 
 
+def test_an_owner_who_removes_his_jobs_without_end_does_not_fill_the_history(
+    tmp_path: Path,
+) -> None:
+    with contextlib.closing(ScheddHarness(tmp_path, max_jobs_per_owner=2)) as bench:
+        for number in range(1, 6):
+            e = Events(JobId(number, 0), now=bench.wall.now + number)
+            bench.submit(e.submit())
+            bench.record(e.removed())
+        assert not bench.reconciler.forget_old_jobs()
+        assert [job.id.cluster for job in bench.ledger.iterate_left()] == [5, 4]
+
+
 def test_jobs_that_can_match_no_pilot_leave_the_schedd_most_of_its_time(
     bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
