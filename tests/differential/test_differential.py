@@ -25,6 +25,7 @@ from tests.setup.needs import needs
 from tests.support.process_site import PROGRAMS
 from tests.support.schedd_process import LiveSchedd
 from tests.support.services.rabbitmq import RabbitServer
+from tests.support.waiting import wait_until
 
 SCENARIOS = read_scenarios()
 EACH = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario["case"])
@@ -58,6 +59,9 @@ def rabbitmq_site(
 def _serve(site: LiveSchedd, *options: str) -> Iterator[LiveSchedd]:
     site.start()
     site.worker("--timeout", "600", "--max-jobs", "0", *options)
+    wait_until(
+        lambda: site.run("condor_status", "-af", "Name").stdout, "the worker", state=site.said
+    )
     yield site
     site.close()
 

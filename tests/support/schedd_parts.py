@@ -341,6 +341,7 @@ def let_days_pass(bench: ScheddHarness, days: int) -> None:
         bench.clock.now += 86400.0
         bench.end_leases()
         bench.policies()
+        bench.reconciler.forget_old_jobs()
         oldest = bench.wall.now - 7 * 86400.0
         bench.broker.trim(sum(record.time < oldest for record in bench.broker.stream))
 

@@ -196,7 +196,7 @@ def test_a_pilot_joins_the_networks_that_are_named(bench: DockerTest) -> None:
 def test_a_container_with_more_files_than_can_be_added_up_has_no_size(
     bench: DockerTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = "cd /tmp; seq 2000 | busybox xargs touch; echo x > 1; echo made; sleep 600"
+    script = "cd /tmp; seq 20000 | busybox xargs touch; echo x > 1; echo made; sleep 600"
     name = bench.start("sh", "-c", script)
     bench.until(name, PilotState.RUNNING)
     container = bench.client.inspect_container(name)["Id"]
