@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -78,7 +77,7 @@ class Site:
         node.environment = {"PLANCTON_CONF_URL": web.url, "PLANCTON_CONF_UPDATE": "1"}
         self.daemon = node.nodaemon()
         node.wait_for(2)
-        self.quiet = max(self.ask(), self.ask())
+        self.quiet = max(self.node.time_status(), self.node.time_status())
         #: of `planctonctl status` during the last attack
         self.took = 0.0
 
@@ -88,21 +87,15 @@ class Site:
         It is compared with the time that it takes now: the machine may have got other work.
         """
         if self.took > max(ENOUGH, TIMES * self.quiet):
-            assert self.took <= TIMES * max(self.ask(), self.ask())
+            assert self.took <= TIMES * max(self.node.time_status(), self.node.time_status())
 
     def serve(self, text: str) -> None:
         self.version += 1
         self.web.text, self.web.etag = text, f'"{self.version}"'
 
-    def ask(self) -> float:
-        began = time.monotonic()
-        done = self.node.ctl("status")
-        assert done.returncode == 0, done
-        return time.monotonic() - began
-
     def check(self) -> None:
         """Check that the daemon answers, replaces a pilot that ends, and has remained small."""
-        self.took = min(self.ask() for _ in range(3))
+        self.took = min(self.node.time_status() for _ in range(3))
         before = self.node.wait_for(2)
         name, pid = next(iter(before.items()))
         os.kill(pid, signal.SIGTERM)

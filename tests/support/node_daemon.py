@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,13 @@ class Node:
             timeout=60,
             env={**os.environ, **self.environment},
         )
+
+    def time_status(self) -> float:
+        """Return how many seconds planctonctl takes to tell the status."""
+        began = time.monotonic()
+        done = self.ctl("status")
+        assert done.returncode == 0, done
+        return time.monotonic() - began
 
     def nodaemon(self, out: Path | None = None) -> subprocess.Popen[bytes]:
         """Its output goes to ``log``, or to ``out``."""

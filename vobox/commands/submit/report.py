@@ -23,8 +23,7 @@ class Report:
         self._options = options
         self._pieces: list[str] = []
         self._before: Mapping[str, str] = {}
-        #: what -dry-run and -dump write into a file
-        self.file = ""
+        self._stored: list[str] = []
         if not options.quiet:
             doing = "Storing job ClassAd(s)" if options.dump else "Submitting job(s)"
             is_dry = options.dry_run and not options.dump
@@ -35,6 +34,11 @@ class Report:
         """What was printed so far."""
         return "".join(self._pieces)
 
+    @property
+    def file(self) -> str:
+        """What -dry-run and -dump write into a file."""
+        return "".join(self._stored)
+
     def add_job(self, cluster: int, proc: int, ad: Ad) -> None:
         """Print that one job was made.
 
@@ -43,7 +47,7 @@ class Report:
         if self._options.dry_run == "-":
             self._pieces.append(self._format_stored(ad))
         elif self._options.dry_run:
-            self.file += self._format_stored(ad)
+            self._stored.append(self._format_stored(ad))
         if self._options.verbose:
             self._pieces.append(f"\n** Proc {cluster}.{proc}:\n{format_ad(ad)}")
         elif not self._options.terse:

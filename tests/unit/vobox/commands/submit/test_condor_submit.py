@@ -190,6 +190,20 @@ def test_a_misspelt_command_is_told_the_nearest_in_the_first_warnings() -> None:
     assert last.endswith("Is it a typo?")
 
 
+@pytest.mark.parametrize(
+    ("lines", "ignored"),
+    [
+        ("JOBSET.name = x\n", ""),
+        ("JOBSET.name = x\nJOBSET.size = 2\n", "  Ignoring JOBSET.* attributes"),
+    ],
+)
+def test_jobsets_are_ignored_with_a_warning(lines: str, ignored: str) -> None:
+    answer = FakeSubmitHost().submit(f"executable = agent.sh\n{lines}queue 2\n")
+
+    assert answer.code == 0
+    assert answer.stderr == f"\nWARNING: schedd does not support jobsets.{ignored}\n"
+
+
 def test_an_unused_assignment_is_a_warning_and_the_job_is_submitted() -> None:
     answer = FakeSubmitHost().submit(
         "executable = agent.sh\nFoo = a b\nDir = logs\noutput = $(Dir)/x\nqueue\n"
