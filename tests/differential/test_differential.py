@@ -59,14 +59,17 @@ def rabbitmq_site(
 def _serve(site: LiveSchedd, *options: str) -> Iterator[LiveSchedd]:
     site.start()
     site.worker("--timeout", "600", "--max-jobs", "0", *options)
-    wait_until(
-        lambda: site.run("condor_status", "-af", "Name").stdout, "the worker", state=site.said
-    )
     yield site
     site.close()
 
 
 def check_scenario(scenario: dict[str, Any], site: LiveSchedd, place: Path) -> None:
+    # between the end of a job and its next announcement a worker is no slot
+    wait_until(
+        lambda: site.run("condor_status", "-avail", "-af", "Name").stdout,
+        "the worker, which may be ending the former scenario's job",
+        state=site.said,
+    )
     env = {
         "PATH": f"{PROGRAMS}:/usr/bin:/bin",
         "LANG": "C.UTF-8",
