@@ -235,11 +235,15 @@ def test_a_lease_on_a_file_keeps_nobody_waiting(home: Path) -> None:
     log = home / "log"
     log.write_text("")
     os.chown(log, NOBODY, NOBODY)
-    with log.open("rb") as held:
-        fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        signal.signal(signal.SIGIO, signal.SIG_IGN)  # which tells the holder that one has come
-        began = time.monotonic()
-        given = job(home, UserLog=str(log))
-        hold = write_log(given, "000 ...\n", once=False, user_logs=UserLogIndex())
-        assert hold is not None and (hold.code, hold.subcode) == (22, errno.EAGAIN)
-        assert time.monotonic() - began < 5
+    # which tells the holder that one has come
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    try:
+        with log.open("rb") as held:
+            fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            began = time.monotonic()
+            given = job(home, UserLog=str(log))
+            hold = write_log(given, "000 ...\n", once=False, user_logs=UserLogIndex())
+            assert hold is not None and (hold.code, hold.subcode) == (22, errno.EAGAIN)
+            assert time.monotonic() - began < 5
+    finally:
+        signal.signal(signal.SIGIO, before)
