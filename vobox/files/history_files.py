@@ -5,25 +5,30 @@ As in HTCondor's PER_JOB_HISTORY_DIR: ``history.C.P`` holds the job's ad as
 a directory that the administrator names nothing is ever removed; our own holds
 the newest files alone.
 
-Files are written between the rounds of the main loop, so that thousands of jobs that
-are removed at once keep nobody waiting.
+A thread of their own writes them: thousands of jobs that are removed at once keep nobody
+waiting, and neither does a file system that does not answer. What is not written when the
+schedd ends is written after its next start.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import logging
 import os
 import re
+import sqlite3
 import stat
-from collections import deque
-from collections.abc import Callable, Iterable
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from thyme.protocol.job import JobId
-from vobox.jobs.job import Job
+from vobox.ledger.snapshot import LedgerSnapshot, LeftJob
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +36,12 @@ log = logging.getLogger(__name__)
 MAX_FILES: Final = 10_000
 MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_SECONDS: Final = 3 * 86400.0
-#: Files written in one round.
-ROUND_FILES: Final = 50
+#: Jobs whose files may wait; of more, the ledger is compared with the directory.
+MAX_WAITING: Final = 100_000
+#: Jobs read from the ledger at once: while it is read, its write-ahead log only grows.
+READ_JOBS: Final = 500
+#: Seconds between two looks for files that are too old.
+CLEAN_SECONDS: Final = 60.0
 _FILE = re.compile(r"\.?history\.\d+\.\d+(\.new)?")
 
 
@@ -64,103 +73,133 @@ def _open(path: Path, is_own: bool) -> int:
 
 
 class HistoryFiles:
-    """The directory of the files."""
+    """The directory of the files.
+
+    ``add`` and ``complete`` may be called from any thread; the rest is for the files' own.
+    """
 
     def __init__(
-        self, directory: Path, find_job: Callable[[JobId], Job | None], is_own: bool = False
+        self,
+        directory: Path,
+        open_ledger: Callable[[], LedgerSnapshot],
+        is_own: bool = False,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         """Write nothing yet.
 
         :param directory: is there already
-        :param find_job: returns a job of the ledger
+        :param open_ledger: returns the ledger as it is at that moment
         :param is_own: bound the directory, and remove what is too old or too much
+        :param wall: epoch seconds
         """
         self._directory = directory
-        self._find_job = find_job
+        self._open_ledger = open_ledger
         self._is_own = is_own
+        self._wall = wall
         self._has_failed = False
-        self._waiting: deque[JobId] = deque(maxlen=MAX_FILES if is_own else None)
-        #: name, bytes, and time at which the job left the queue, oldest first, of our own
-        self._kept: deque[tuple[str, int, float]] = deque()
+        self._changed = threading.Condition()
+        #: guarded by it: the jobs whose files wait, and whether files of others may be missing
+        self._waiting: list[JobId] = []
+        self._is_complete = True
+        #: name → bytes, and time at which the job left the queue, oldest first, of our own
+        self._kept: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._bytes = 0
 
-    def add(self, job: JobId) -> None:
-        """Let the job's file be written in one of the next rounds."""
-        self._waiting.append(job)
+    def add(self, jobs: Sequence[JobId]) -> None:
+        """Let the files of these jobs be written, which left the queue as the ledger says now."""
+        with self._changed:
+            self._waiting += jobs
+            if len(self._waiting) > MAX_WAITING:
+                self._waiting.clear()
+                self._is_complete = False
 
-    def write(self, now: float) -> bool:
-        """Write files that wait, and remove old ones; a failure is logged and stops nothing.
+    def start(self) -> None:
+        """Begin to write what waits."""
+        if self._waiting or not self._is_complete:
+            with self._changed:
+                self._changed.notify()
 
-        :param now: epoch seconds
-        :return: whether more files wait
-        """
-        is_old = bool(self._kept) and self._kept[0][2] < now - MAX_SECONDS
-        if not self._waiting and not is_old:
-            return False
+    def complete(self) -> None:
+        """Let the files be written that are missing, and those removed that nobody keeps."""
+        with self._changed:
+            self._is_complete = False
+
+    def run(self) -> None:
+        """Write files for as long as the process runs."""
+        while True:
+            with self._changed:
+                if not self._waiting and self._is_complete:
+                    self._changed.wait(CLEAN_SECONDS)
+            try:
+                self.write()
+            except Exception:
+                log.exception("history directory %s", self._directory)
+
+    def write(self) -> None:
+        """Write the files that wait, and remove old ones; a failure is logged and stops nothing."""
+        with self._changed:
+            jobs, self._waiting = self._waiting, []
+            is_complete, self._is_complete = self._is_complete, True
+        if self._is_own:
+            jobs = jobs[-MAX_FILES:]
         try:
             directory = _open(self._directory, self._is_own)
         except OSError as error:
-            self._report(error)
-            self._waiting.clear()  # written at the next start
-            return False
-        try:
-            for _ in range(min(len(self._waiting), ROUND_FILES)):
-                if (job := self._find_job(self._waiting.popleft())) is None:
-                    continue  # the history has forgotten it
-                size = self._write(directory, job)
-                if self._is_own and size is not None:
-                    self._keep(f"history.{job.id}", size, job.left_at)
-            self._clean(directory, now)
-        finally:
-            os.close(directory)
-        return bool(self._waiting)
-
-    def complete(self, jobs: Iterable[Job], now: float) -> None:
-        """Write the files that are missing, after a start, and remove those that nobody keeps.
-
-        :param jobs: those that left the queue, the last one first
-        :param now: epoch seconds
-        """
-        self._waiting.clear()
-        self._kept.clear()
-        self._bytes = 0
-        try:
-            directory = _open(self._directory, self._is_own)
-        except OSError as error:
-            self._report(error)
+            self._report(error)  # they are written after the next start
             return
         try:
-            there = set(os.listdir(directory))  # noqa: PTH208 (only names, of many)
-            # no more than these are tried where none can be written
-            for job in itertools.islice(jobs, MAX_FILES if self._is_own else None):
-                name = f"history.{job.id}"
-                if not self._is_own:
-                    if name not in there:
+            if not is_complete:
+                self._complete(directory)
+            for start in range(0, len(jobs), READ_JOBS):
+                with contextlib.closing(self._open_ledger()) as ledger:
+                    for job in ledger.read_left(jobs[start : start + READ_JOBS]):
                         self._write(directory, job)
-                    continue
-                if job.left_at < now - MAX_SECONDS:
-                    break
-                size = self._measure(directory, name) if name in there else None
-                size = self._write(directory, job) if size is None else size
-                if size is None:
-                    continue
-                self._kept.appendleft((name, size, job.left_at))
-                self._bytes += size
-                if self._bytes > MAX_BYTES:
-                    break
-            if self._is_own:
-                for name in there - {name for name, _, _ in self._kept}:
-                    if _FILE.fullmatch(name):
-                        _remove(directory, name)
-                self._clean(directory, now)
-        except OSError as error:
+                self._clean(directory)
+            self._clean(directory)
+        except (OSError, sqlite3.Error) as error:
             self._report(error)
         finally:
             os.close(directory)
 
-    def _write(self, directory: int, job: Job) -> int | None:
-        """Write the job's file, whole or not at all; returns its bytes, None if it failed."""
+    def _complete(self, directory: int) -> None:
+        """Write the files that are missing, and remove those that nobody keeps."""
+        self._kept.clear()
+        self._bytes = 0
+        there = set(os.listdir(directory))
+        # no more than these are tried where none can be written
+        for job in itertools.islice(self._list_left(), MAX_FILES if self._is_own else None):
+            name = f"history.{job.id}"
+            if self._is_own and (
+                self._bytes > MAX_BYTES or job.left_at < self._wall() - MAX_SECONDS
+            ):
+                break
+            if name not in there:
+                self._write(directory, job)
+            elif self._is_own and (size := self._measure(directory, name)) is not None:
+                self._keep(name, size, job.left_at)
+            if name in self._kept:
+                self._kept.move_to_end(name, last=False)
+        if self._is_own:
+            for name in there - self._kept.keys():
+                if _FILE.fullmatch(name):
+                    _remove(directory, name)
+
+    def _list_left(self) -> Iterator[LeftJob]:
+        """Yield the jobs of the history, the last that left the queue first."""
+        last = None
+        while True:
+            with contextlib.closing(self._open_ledger()) as ledger:
+                found = ledger.list_left(last, READ_JOBS)
+            yield from found
+            if len(found) < READ_JOBS:
+                return
+            last = found[-1]
+
+    def _write(self, directory: int, job: LeftJob) -> None:
+        """Write the job's file, whole or not at all."""
         name = f"history.{job.id}"
+        if name in self._kept:  # it left while ``_complete`` was at work
+            return
         lines = "".join(f"{attribute} = {text}\n" for attribute, text in sorted(job.ad.pairs()))
         text = lines.encode("utf-8", "surrogateescape")
         new = f".{name}.new"
@@ -173,22 +212,23 @@ class HistoryFiles:
         except OSError as error:
             self._report(error, name)
             _remove(directory, new)
-            return None
+            return
         self._has_failed = False
-        return len(text)
+        if self._is_own:
+            self._keep(name, len(text), job.left_at)
 
     def _keep(self, name: str, size: int, left_at: float) -> None:
-        self._kept.append((name, size, left_at))
+        self._kept[name] = (size, left_at)
         self._bytes += size
 
-    def _clean(self, directory: int, now: float) -> None:
+    def _clean(self, directory: int) -> None:
         """Remove the oldest files until the rest is within the bounds."""
-        while self._kept and (
-            len(self._kept) > MAX_FILES
-            or self._bytes > MAX_BYTES
-            or self._kept[0][2] < now - MAX_SECONDS
-        ):
-            name, size, _ = self._kept.popleft()
+        oldest = self._wall() - MAX_SECONDS
+        while self._kept:
+            name, (size, left_at) = next(iter(self._kept.items()))
+            if len(self._kept) <= MAX_FILES and self._bytes <= MAX_BYTES and left_at >= oldest:
+                break
+            del self._kept[name]
             self._bytes -= size
             _remove(directory, name)
 
@@ -198,11 +238,11 @@ class HistoryFiles:
         except OSError:
             return None
 
-    def _report(self, error: OSError, name: str = "") -> None:
+    def _report(self, error: OSError | sqlite3.Error, name: str = "") -> None:
         """Log the first of several failures in a row."""
         if not self._has_failed:
             what = f"file {self._directory / name}" if name else f"directory {self._directory}"
-            log.warning("history %s: %s", what, error.strerror)
+            log.warning("history %s: %s", what, getattr(error, "strerror", None) or error)
         self._has_failed = True
 
 

@@ -5,11 +5,13 @@ All that one command prints comes from one read transaction: it sees all of an e
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from thyme.protocol.job import JobId
+from thyme.protocol.job import JobId, find_runs
 from vobox.classad.ad import Ad, quote
 from vobox.jobs.status import IDLE, RUNNING, SUSPENDED
 
@@ -34,6 +36,14 @@ def _nothing(_job: JobId) -> Mapping[str, str]:
 
 def _no_slots(_busy: Iterable[tuple[str, Ad]]) -> Iterator[Ad]:
     return iter(())
+
+
+class LeftJob(NamedTuple):
+    """A job that left the queue; ``left_at``: when, epoch seconds."""
+
+    left_at: float
+    id: JobId
+    ad: Ad
 
 
 class LedgerSnapshot:
@@ -109,6 +119,27 @@ class LedgerSnapshot:
         way = "" if oldest_first else " DESC"
         order = f"left_at{way}, cluster{way}, proc{way}"
         return self._ads("jobs WHERE in_queue=0" + _among("cluster", clusters), order)
+
+    def read_left(self, jobs: Iterable[JobId]) -> Iterator[LeftJob]:
+        """Yield those of these jobs that left the queue and are not forgotten."""
+        for run in find_runs(jobs):
+            yield from self._left("cluster=? AND proc BETWEEN ? AND ?", run)
+
+    def list_left(self, before: LeftJob | None, limit: int) -> list[LeftJob]:
+        """Return jobs of the history, the last that left the queue first.
+
+        :param before: only those that left before this one; None: all
+        :param limit: so many at most
+        """
+        last = (math.inf, 0, 0) if before is None else (before.left_at, *before.id)
+        order = "ORDER BY left_at DESC, cluster DESC, proc DESC LIMIT ?"
+        return list(self._left(f"(left_at, cluster, proc) < (?,?,?) {order}", (*last, limit)))
+
+    def _left(self, which: str, values: Sequence[object]) -> Iterator[LeftJob]:
+        columns = f"left_at, cluster, proc, {AD_COLUMNS}"
+        query = f"SELECT {columns} FROM jobs WHERE in_queue=0 AND {which}"  # noqa: S608
+        for row in self._db.execute(query, values):
+            yield LeftJob(row[0], JobId(row[1], row[2]), decode_ad(row, self._dictionaries))
 
     def count_jobs(self, owner: str | None = None) -> Mapping[int, int]:
         """Return the number of jobs in the queue by JobStatus, of one owner or of all."""

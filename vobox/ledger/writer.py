@@ -310,16 +310,6 @@ class Ledger:
             for cluster, proc, uid, owner, status, worker in rows
         ]
 
-    def iterate_left(self) -> Iterator[Job]:
-        """Yield the jobs of the history, the last that left the queue first.
-
-        Nothing else may be done with the ledger meanwhile.
-        """
-        order = "left_at DESC, cluster DESC, proc DESC"
-        query = f"SELECT {JOB_COLUMNS} FROM jobs WHERE in_queue=0 ORDER BY {order}"  # noqa: S608
-        for row in self._query(query):
-            yield self._decode(row)
-
     def list_to_queue(self) -> list[JobId]:
         """Return the idle jobs without a message in the queue that no worker is still ending."""
         rows = self._query(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import random
 import sqlite3
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -147,6 +148,8 @@ class Schedd:
 
         Raises BrokerRefused if the broker's first answer is no.
         """
+        if (history := self._state.history) is not None:
+            threading.Thread(target=history.run, daemon=True, name="history files").start()
         backoff = MIN_BACKOFF_SECONDS
         was_live = False
         while not self._stop:
@@ -206,12 +209,11 @@ class Schedd:
         if timers.is_due(Task.RECONCILE):
             self._idle = session.reconciler.reconcile_step()
             session.mail.read_rest()
+            if self._state.history is not None:
+                self._state.history.start()
             timers.schedule(Task.RECONCILE, min(self._idle, RECONCILE_SECONDS))
         else:
             self._idle = timers.remaining(Task.RECONCILE)
-        history = self._state.history
-        if history is not None and history.write(self._state.wall()):
-            self._idle = 0.0
         if timers.is_due(Task.CHECK_LEASES):
             timers.schedule(Task.CHECK_LEASES, LEASE_CHECK_SECONDS)
             session.reconciler.remove_failed_submits()

@@ -81,7 +81,7 @@ class Session:
         while self.reconciler.forget_old_jobs():  # of which the stream may tell for longer
             pass
         if state.history is not None:
-            state.history.complete(state.ledger.iterate_left(), state.wall())
+            state.history.complete()
         self.reconciler.remove_failed_submits()
         self.reconciler.reconcile_all()
 

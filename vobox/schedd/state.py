@@ -18,6 +18,7 @@ from vobox.files.owner_threads import OwnerThreads
 from vobox.files.user_logs import UserLogs
 from vobox.jobs.job import ControlMessage
 from vobox.jobs.requirements import MatchingJobs
+from vobox.ledger.snapshot import LedgerSnapshot
 from vobox.ledger.writer import Ledger
 from vobox.metrics.points import Tally
 from vobox.workers.leases import Leases
@@ -120,7 +121,12 @@ class ScheddState:
         self.policy_scan = PolicyScan(settings.name, ledger, self.leases.live.attributes)
         #: where ads of jobs that left the queue are written; None for nowhere
         self.history = (
-            HistoryFiles(settings.history_dir, ledger.get, settings.owns_history)
+            HistoryFiles(
+                settings.history_dir,
+                lambda: LedgerSnapshot(ledger.path, settings.name, "", ""),
+                settings.owns_history,
+                wall,
+            )
             if settings.history_dir
             else None
         )

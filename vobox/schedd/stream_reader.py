@@ -96,6 +96,8 @@ class StreamReader:
         self.unread: dict[JobId, tuple[str, float]] = {}
         #: jobs that ended, and are in the queue unless their leave_in_queue says otherwise
         self._ended: set[JobId] = set()
+        #: jobs whose history files are to be written once the ledger says that they left
+        self._left: list[JobId] = []
         #: how old the records of the stream are; made by ``check_same_stream``
         self._age = StreamAge(self._ledger.read_meta("age", ""), Retention())
         #: offset of the first record that the stream has, as far as it is known
@@ -256,10 +258,14 @@ class StreamReader:
                     self._state.user_logs.flush()
             except BaseException:
                 self._state.user_logs.drop()
+                self._left.clear()
                 del self._state.control_messages[kept:]
                 if self._state.tally:
                     self._state.tally.drop()
                 raise
+            if self._state.history and self._left:
+                self._state.history.add(self._left)
+                self._left.clear()
             if self._state.tally:
                 self._state.tally.keep()
             if replaying:
@@ -515,7 +521,7 @@ class StreamReader:
             state.recovered.discard(job.id)  # nothing will be written for it any more
             was_in_queue = before is not None and before.in_queue
             if was_in_queue and state.history is not None and not replaying:
-                state.history.add(job.id)
+                self._left.append(job.id)
         elif replaying:
             state.recovered.add(job.id)
         elif job.status in (COMPLETED, REMOVED):

@@ -155,6 +155,7 @@ def check_history_file(live: LiveSchedd, history: Path) -> None:
     path.unlink()
     live.kill()
     live.start()
+    wait_until(path.exists, "the history file is there again", TIMEOUT, live.said)
     assert path.read_text() == text
 
 

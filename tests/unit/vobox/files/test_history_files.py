@@ -4,32 +4,46 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from tests.support.schedd_parts import JOB, Events, Expression, ScheddHarness
+from tests.support.schedd_parts import JOB, SCHEDD, Events, Expression, ScheddHarness
 from thyme.protocol.job import JobId
 from vobox.files import history_files
 from vobox.files.history_files import HistoryFiles
+from vobox.ledger.snapshot import LedgerSnapshot
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
     made = ScheddHarness(tmp_path)
     (tmp_path / "history").mkdir()
-    made.state.history = HistoryFiles(tmp_path / "history", made.ledger.get)
+    start(made)
     yield made
     made.close()
+
+
+def start(bench: ScheddHarness, is_own: bool = False) -> HistoryFiles:
+    """Start without what was known of the directory; ``write`` is called by hand."""
+    bench.state.history = HistoryFiles(
+        bench.directory / "history",
+        lambda: LedgerSnapshot(bench.ledger.path, SCHEDD, "", ""),
+        is_own,
+        bench.wall,
+    )
+    return bench.state.history
 
 
 def files(bench: ScheddHarness) -> dict[str, str]:
     """Let the files be written that wait, and return what is in the directory."""
     assert bench.state.history is not None
-    while bench.state.history.write(bench.wall.now):
-        pass
+    bench.state.history.write()
     return read(bench)
 
 
@@ -83,7 +97,7 @@ def test_missing_ones_are_written_at_a_start_and_the_others_left_alone(
     (directory / "history.1.0").unlink()
     (directory / "history.2.0").write_text("mine")
     assert bench.state.history is not None
-    bench.state.history.complete(bench.ledger.iterate_left(), bench.wall.now)
+    bench.state.history.complete()
     assert (
         files(bench)["history.2.0"] == "mine" and "JobStatus = 3\n" in files(bench)["history.1.0"]
     )
@@ -97,7 +111,7 @@ def test_a_directory_that_is_gone_is_said_once_and_stops_nothing(
     assert bench.state.history is not None
     for cluster in (1, 2):
         leave(bench, cluster)
-        assert not bench.state.history.write(bench.wall.now)
+        bench.state.history.write()
     assert not bench.job(JobId(2, 0)).in_queue
     assert warnings(caplog) == [f"history directory {directory}: No such file or directory"]
 
@@ -107,7 +121,7 @@ def test_what_is_no_utf8_is_written_as_it_is(bench: ScheddHarness) -> None:
     bench.submit(e.submit())
     bench.record(e.removed())
     assert bench.state.history is not None
-    assert not bench.state.history.write(bench.wall.now)
+    bench.state.history.write()
     text = (bench.directory / "history" / f"history.{JOB}").read_bytes()
     assert b'Odd = "caf\xe9"\n' in text
 
@@ -127,15 +141,14 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 def own(bench: ScheddHarness) -> ScheddHarness:
     """Give the schedd a directory of its own, which is bounded."""
     history_files.make_directory(bench.directory / "history")
-    bench.state.history = HistoryFiles(bench.directory / "history", bench.ledger.get, is_own=True)
+    start(bench, is_own=True)
     return bench
 
 
 def restart(bench: ScheddHarness) -> dict[str, str]:
     """Return what is in the directory after a start."""
-    bench.state.history = HistoryFiles(bench.directory / "history", bench.ledger.get, is_own=True)
-    bench.state.history.complete(bench.ledger.iterate_left(), bench.wall.now)
-    return read(bench)
+    start(bench, is_own=True).complete()
+    return files(bench)
 
 
 def test_our_own_directory_holds_the_newest_files_also_after_a_start(
@@ -193,17 +206,83 @@ def test_a_named_directory_keeps_what_is_old(
     assert sorted(files(bench)) == ["history.1.0", "history.2.0"]
 
 
-def test_many_at_once_are_written_in_several_rounds(
+def test_of_many_at_once_our_own_directory_gets_the_newest(
     own: ScheddHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history_files, "ROUND_FILES", 2)
-    for cluster in (1, 2, 3):
+    monkeypatch.setattr(history_files, "MAX_FILES", 2)
+    monkeypatch.setattr(history_files, "READ_JOBS", 1)
+    for cluster in (3, 1, 2):
         leave(own, cluster)
-    assert own.state.history is not None
-    assert own.state.history.write(own.wall.now)
+    assert sorted(files(own)) == ["history.1.0", "history.2.0"]
+
+
+@pytest.mark.parametrize("is_own", [False, True])
+def test_when_too_many_wait_the_missing_ones_are_found_in_the_ledger(
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch, is_own: bool
+) -> None:
+    monkeypatch.setattr(history_files, "MAX_WAITING", 2)
+    monkeypatch.setattr(history_files, "READ_JOBS", 2)
+    start(bench, is_own)
+    for cluster in (1, 2, 3, 4, 5):  # a page is full, and one is not
+        leave(bench, cluster)
+        bench.wall.now += 10
+    assert sorted(files(bench)) == [f"history.{cluster}.0" for cluster in (1, 2, 3, 4, 5)]
+
+
+def test_a_job_that_leaves_while_the_directory_is_completed_counts_once(
+    own: ScheddHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave(own, 1)
+    size = len(restart(own)["history.1.0"])
+    monkeypatch.setattr(history_files, "MAX_BYTES", 2 * size + size // 2)
+    history = start(own, is_own=True)
+    history.complete()
+    leave(own, 2)  # the ledger has it, and it waits as well
+    history.write()
     assert sorted(read(own)) == ["history.1.0", "history.2.0"]
-    assert not own.state.history.write(own.wall.now)
-    assert sorted(read(own)) == ["history.1.0", "history.2.0", "history.3.0"]
+
+
+def test_a_ledger_that_cannot_be_read_is_said_and_the_next_file_is_written(
+    bench: ScheddHarness, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> NoReturn:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    leave(bench, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(LedgerSnapshot, "read_left", fail)
+        assert files(bench) == {}
+    assert warnings(caplog) == [f"history directory {bench.directory / 'history'}: disk I/O error"]
+    leave(bench, 2)
+    assert sorted(files(bench)) == ["history.2.0"]
+    assert bench.state.history is not None
+    bench.state.history.complete()
+    assert sorted(files(bench)) == ["history.1.0", "history.2.0"]
+
+
+def test_a_directory_that_does_not_answer_stops_nobody(
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, asked = threading.Event(), threading.Event()
+    real = history_files._open
+
+    def wait(path: Path, is_own: bool) -> int:
+        asked.set()
+        assert answers.wait(30)
+        return real(path, is_own)
+
+    monkeypatch.setattr(history_files, "_open", wait)
+    assert bench.state.history is not None
+    leave(bench, 1)
+    thread = threading.Thread(target=bench.state.history.write)
+    thread.start()
+    assert asked.wait(30)
+    leave(bench, 2)  # does not wait
+    assert read(bench) == {}
+    answers.set()
+    thread.join()
+    assert sorted(read(bench)) == ["history.1.0"]
+    assert sorted(files(bench)) == ["history.1.0", "history.2.0"]
 
 
 def test_our_own_directory_is_never_a_link_that_another_user_made(
