@@ -51,20 +51,20 @@ class ReportBuilder:
         ``outcome``: how its process ended; ``sandbox``: where its output is.
         """
         task = job.task
-        if outcome.dumped_by and not task.directory:
-            core = sandbox.rename_core_file(outcome.dumped_by, job.job)
-            if core and task.output_files is not None:
-                task = replace(task, output_files=(*task.output_files, core))
-        files, hold = sandbox.collect_outputs(task)
-        if hold is not None and hold.code == HoldReasonCode.TRANSFER_OUTPUT_ERROR:
-            hold = replace(hold, text=_describe_transfer(self._slot, job.schedd) + hold.text)
-        message = replace(
-            self._build(job, hold, outcome.usage, sandbox),
-            exit_code=outcome.exit_code,
-            signal=outcome.signal,
-            files=files,
-        )
-        with sandbox.user.acting():  # the files are read now, bit by bit
+        with sandbox.user.acting():  # also while the files are read, bit by bit
+            if outcome.dumped_by and not task.directory:
+                core = sandbox.rename_core_file(outcome.dumped_by, job.job)
+                if core and task.output_files is not None:
+                    task = replace(task, output_files=(*task.output_files, core))
+            files, hold = sandbox.collect_outputs(task)
+            if hold is not None and hold.code == HoldReasonCode.TRANSFER_OUTPUT_ERROR:
+                hold = replace(hold, text=_describe_transfer(self._slot, job.schedd) + hold.text)
+            message = replace(
+                self._build(job, hold, outcome.usage, sandbox),
+                exit_code=outcome.exit_code,
+                signal=outcome.signal,
+                files=files,
+            )
             return Report(message.kind, encode_within_limit(message))
 
     def build_held(

@@ -128,16 +128,17 @@ class Sandbox:
 
     def write_ads(self, job: bytes, machine: bytes) -> None:
         """Write the job ad and the machine ad; raises NodeUnfit or CannotStart."""
-        for name, text in ((JOB_AD, job), (MACHINE_AD, machine)):
-            file = self.open_stream(name)
-            left = text
-            try:
-                while left:  # on a disk that is full, only some bytes are written at first
-                    left = left[file.write(left) :]
-            except OSError as error:
-                raise translate_start_error(
-                    error, HoldReasonCode.TRANSFER_INPUT_ERROR, f"Failed to write '{name}'"
-                ) from error
+        with self.user.acting():
+            for name, text in ((JOB_AD, job), (MACHINE_AD, machine)):
+                file = self._streams.open(name)
+                left = text
+                try:
+                    while left:  # on a disk that is full, only some bytes are written at first
+                        left = left[file.write(left) :]
+                except OSError as error:
+                    raise translate_start_error(
+                        error, HoldReasonCode.TRANSFER_INPUT_ERROR, f"Failed to write '{name}'"
+                    ) from error
 
     # --- after the job --------------------------------------------------------------------
 
@@ -250,10 +251,9 @@ class Sandbox:
 
     def _list_fingerprints(self, with_links: bool = False) -> dict[str, Fingerprint]:
         found = {}
-        top = os.path.realpath(self.path)
         with os.scandir(self.path) as entries:
             for entry in entries:
-                is_link = with_links and _is_link_to_file(entry, top)
+                is_link = with_links and _is_link_to_file(entry, self.path)
                 if is_link or entry.is_file(follow_symlinks=False):
                     status = entry.stat(follow_symlinks=False)
                     found[entry.name] = (status.st_ino, status.st_size, status.st_mtime_ns)
@@ -346,16 +346,16 @@ def _walk(directory: Path, top: Path) -> Iterator[tuple[Path, Path]]:
                 if entry.is_dir(follow_symlinks=False):
                     todo.append(Path(entry.path))
                     yield todo[-1], todo[-1]
-                elif entry.is_file(follow_symlinks=False) or _is_link_to_file(entry, str(top)):
+                elif entry.is_file(follow_symlinks=False) or _is_link_to_file(entry, top):
                     yield Path(entry.path), Path(os.path.realpath(entry.path))
 
 
-def _is_link_to_file(entry: os.DirEntry[str], top: str) -> bool:
+def _is_link_to_file(entry: os.DirEntry[str], top: Path) -> bool:
     """Return whether it is a symbolic link to a regular file below ``top``."""
     if not entry.is_symlink():
         return False
     target = os.path.realpath(entry.path)
-    return target.startswith(f"{top}/") and os.path.isfile(target)  # noqa: PTH113
+    return target.startswith(f"{os.path.realpath(top)}/") and os.path.isfile(target)  # noqa: PTH113
 
 
 def _explain_failures(failures: Sequence[OSError | ValueError]) -> HoldReason:

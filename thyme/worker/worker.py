@@ -129,7 +129,8 @@ class Worker:
         self._unanswered: Submit | None = None
         #: the last attempt whose end was reported
         self._ended: AttemptId | None = None
-        #: the node as it was last described
+        self._node = describe_node()
+        #: what it offers, as last described
         self._machine: Machine | None = None
         self._machine_until = 0.0
         #: the last job's scratch directory, if it can be used again
@@ -356,7 +357,7 @@ class Worker:
         """Write the job's ads; return its task, completed from them."""
         now = self._wall()
         machine_ad = job_ads.build_machine_ad(
-            job.ad, self._describe_machine(), self.slot, now, describe_node()
+            job.ad, self._describe_machine(), self.slot, now, self._node
         )
         job_ad = job_ads.build_job_ad(job, self.slot, now, str(sandbox.path))
         sandbox.write_ads(job_ads.format_ad(job_ad), job_ads.format_ad(machine_ad))
