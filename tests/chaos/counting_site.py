@@ -49,11 +49,10 @@ class CountingSite(LiveSite):
             schedds_url: of the schedd and of the commands.
             workers_url: of the pilots' workers.
         """
-        super().__init__(root, lease, PILOTS, schedds_url + SHORT)
+        super().__init__(root, lease, PILOTS, schedds_url + SHORT, workers_url + SHORT)
         path = root / "plancton/conf/config.yaml"
         config = yaml.safe_load(path.read_text())
         config["docker_cmd"] += ["--max-jobs=20", "--max-backoff=1"]
-        config["environment"]["THYME_URL"] = workers_url + SHORT
         path.write_text(yaml.safe_dump(config))
         self.runs = root / "runs"
         self.runs.touch()

@@ -1,10 +1,10 @@
 """Kill processes of a site at random moments, many times, and compare it with its jobs' own truth.
 
 ``python -m tests.chaos.kills --kills 300 --seed 7`` (`make chaos N=300 SEED=7`) prints its seed
-and what it did; with ``--rabbitmq`` the broker is a RabbitMQ, which is killed, too.  A round is a
-new site on which twenty are killed while jobs run and are submitted; at its end each job has
-completed once, with the output, the exit code and the user log of one run.  The same seed and
-round kill the same processes after the same waits.
+and what it did; with ``--rabbitmq`` the broker is a RabbitMQ, which is killed and cut off, too.  A
+round is a new site on which a hundred are killed while jobs run and are submitted; at its end each
+job has completed once, with the output, the exit code and the user log of one run.  The same seed
+and round kill the same processes after the same waits.  ``--picture`` draws a round over time.
 """
 
 from __future__ import annotations
@@ -22,45 +22,55 @@ from collections import Counter
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from tests.chaos.picture import Event, draw
 from tests.chaos.truth import (
     JOBS,
-    check_job,
+    check_jobs,
     check_runs,
     describe_jobs,
     kill,
     kill_condor_submit,
     list_jobs,
     list_jobs_of,
+    read_runs,
     wait_at_most,
     wait_some,
     write_job,
 )
 from tests.support.process_site import PROGRAMS, LiveSite
+from tests.support.services.cuttable_connection import CuttableConnection
 from tests.support.services.programs import stop_process
 from tests.support.services.rabbitmq import RabbitServer
 from tests.support.waiting import wait_until
 
 #: Kills on one site, and the jobs that are there whenever one happens.
-KILLS, BUSY = 20, 2 * JOBS
-#: Seconds until the next kill, and of a pause (SIGSTOP): shorter than the lease (4 s).
-LONGEST_WAIT, LONGEST_PAUSE = 0.8, 1.5
+KILLS, BUSY = 100, 2 * JOBS
+#: Seconds until the next kill, and of a pause, a full disk or a cut: shorter than the lease (4 s).
+LONGEST_WAIT, LONGEST_PAUSE = 0.5, 1.5
+#: Size of the file system that the schedd's spool has for itself.
+DISK = 32 << 20
 #: Seconds in which all jobs complete after the last kill.
 PATIENCE = 240.0
 #: Seconds: longer than RabbitMQ takes to start again, and a worker then to find it and report.
 LEASE_OVER_RABBITMQ = 30.0
 #: How often each is chosen.
 VICTIMS = {
-    "schedd": 4,
-    "schedd and its disk": 2,
-    "schedd in a submission": 3,
-    "schedd, paused": 2,
-    "plancton": 3,
-    "worker": 4,
-    "worker, paused": 2,
-    "pilot": 3,
-    "condor_submit": 3,
+    "schedd": 8,
+    "schedd and its disk": 4,
+    "schedd in a submission": 6,
+    "schedd, paused": 4,
+    "schedd, its disk full": 3,
+    "plancton": 6,
+    "worker": 8,
+    "worker, paused": 4,
+    "pilot": 6,
+    "condor_submit": 6,
+    "everything": 2,
     "broker": 1,
+    "broker, cut off": 4,
 }
+#: Only where the broker is a RabbitMQ; only where a file system can be mounted.
+OF_RABBITMQ, OF_ROOT = {"broker", "broker, cut off"}, {"schedd, its disk full"}
 
 
 class Round:
@@ -69,13 +79,21 @@ class Round:
     def __init__(self, root: Path, seed: str, broker: RabbitServer | None) -> None:
         """Prepare a site below ``root``, on a RabbitMQ or on the embedded broker."""
         self.random, self.broker = random.Random(seed), broker
-        self.site = (
-            LiveSite(root)
-            if broker is None
-            else LiveSite(root, LEASE_OVER_RABBITMQ, url=broker.vhost().url)
-        )
+        self.lines: list[CuttableConnection] = []
+        if broker is None:
+            self.site = LiveSite(root)
+        else:
+            vhost = broker.vhost()
+            self.lines = [CuttableConnection(broker.port) for _ in range(2)]
+            schedds, workers = (vhost.url_at(line.port) for line in self.lines)
+            self.site = LiveSite(root, LEASE_OVER_RABBITMQ, url=schedds, workers_url=workers)
+        self.disk = root / "disk"
+        self.disk.mkdir()
+        self.own_disk = os.geteuid() == 0 and mount_disk(self.disk)
+        self.site.spool = self.disk / "spool"
         self.script = write_job(self.site)
         self.killed: Counter[str] = Counter()
+        self.events: list[Event] = []
         #: clusters that condor_submit has said yes to
         self.promised: set[str] = set()
         #: workers that were killed, or stood still for longer than a lease
@@ -87,16 +105,47 @@ class Round:
         if self.broker is not None:
             self.broker.settle()
         self.site.start_plancton()
-        victims = [name for name in VICTIMS if self.broker is not None or name != "broker"]
+        left_out = (set() if self.broker else OF_RABBITMQ) | (set() if self.own_disk else OF_ROOT)
+        victims = [name for name in VICTIMS if name not in left_out]
         weights = [VICTIMS[name] for name in victims]
+        began = time.monotonic()
         for _ in range(kills):
-            while sum(not line.endswith(" 4") for line in list_jobs(self.site)) < BUSY:
-                self.end_submission(self.begin_submission())
+            wait_until(self.keep_busy, "enough jobs to be taken", state=self.said)
             (victim,) = self.random.choices(victims, weights)
             wait_some(self.random.uniform(0.0, LONGEST_WAIT), self.site)
+            self.events.append(Event(time.monotonic() - began, victim, *self.count()))
             self.kill(victim)
             self.killed[victim] += 1
         self.check()
+        self.events.append(Event(time.monotonic() - began, "", *self.count()))
+
+    def stop(self) -> list[tuple[int, str]]:
+        """End everything; return what was still there a while later."""
+        left = self.site.stop()
+        for line in self.lines:
+            line.close()
+        if self.own_disk:
+            subprocess.run(["umount", "--lazy", self.disk], check=True)
+        return left
+
+    def count(self) -> tuple[int, int, int]:
+        """Return how many jobs have ended, run and wait, by what they and condor_submit say."""
+        runs = read_runs(self.site)
+        ended = sum(any("end" in one for one in attempts.values()) for attempts in runs.values())
+        there = {job.partition(".")[0] for job in runs} | self.promised
+        return ended, len(runs) - ended, len(there) * JOBS - len(runs)
+
+    def keep_busy(self) -> bool:
+        """Submit jobs if there are too few; return whether there are enough."""
+        _ended, running, waiting = self.count()
+        if running + waiting < BUSY:
+            self.end_submission(self.begin_submission())
+            return False
+        return True
+
+    def said(self) -> str:
+        """Return the last words of the schedd."""
+        return (self.site.root / "schedd.log").read_text()[-2000:]
 
     def begin_submission(self) -> subprocess.Popen[bytes]:
         """Start a condor_submit that has its whole description."""
@@ -138,10 +187,25 @@ class Round:
                 self.pause(pid, moment * LONGEST_PAUSE)
                 if time.monotonic() - began > self.site.lease / 2:
                     self._cut_off.add(pid)  # this process was kept from waking it again
+        elif victim == "schedd, its disk full":
+            self.fill_disk(moment * LONGEST_PAUSE)
+        elif victim == "everything":
+            self.site.kill("plancton")
+            while cut_off := kill(self.site, "pilot"):
+                self._cut_off |= cut_off
+            kill(self.site, "schedd")
+            self.site.start_plancton()
         elif victim == "broker":
             assert self.broker is not None
             self.broker.kill()
             self.broker.up()
+        elif victim == "broker, cut off":
+            cut = self.random.choice([self.lines[:1], self.lines[1:], self.lines])
+            for line in cut:
+                line.cut()
+            wait_some(moment * LONGEST_PAUSE, self.site)
+            for line in cut:
+                line.mend()
         else:
             self._cut_off |= kill(self.site, victim)
 
@@ -151,6 +215,18 @@ class Round:
             stop_process(pid)
             time.sleep(seconds)  # how long it stands still is the point
             os.kill(pid, signal.SIGCONT)
+
+    def fill_disk(self, seconds: float) -> None:
+        """Leave no room on the schedd's disk for a while, in which somebody submits."""
+        filler = self.disk / "filler"
+        with filler.open("wb") as file, suppress(OSError):
+            while True:
+                file.write(bytes(65536))
+                file.flush()
+        client = self.begin_submission()
+        wait_some(seconds, self.site)
+        filler.unlink()
+        self.end_submission(client)
 
     def check(self) -> None:
         """Wait until all jobs have completed, and compare.  Raises AssertionError."""
@@ -163,13 +239,17 @@ class Round:
         clusters = Counter(line.partition(".")[0] for line in list_jobs(self.site))
         assert set(clusters.values()) == {JOBS}, clusters
         assert self.promised <= set(clusters), self.promised - set(clusters)
-        for each in clusters:
-            for proc in range(JOBS):
-                check_job(self.site, int(each), proc)
+        check_jobs(self.site, set(clusters))
         check_runs(self.site, set(clusters), list_jobs_of(self.site, self._cut_off))
 
 
-def run_round(root: Path, seed: str, kills: int, broker: RabbitServer | None) -> Counter[str]:
+def mount_disk(where: Path) -> bool:
+    """Mount a small file system; return whether that may be done here."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", where]
+    return not subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode
+
+
+def run_round(root: Path, seed: str, kills: int, broker: RabbitServer | None) -> Round:
     """Run one round below ``root``, which is there and empty.
 
     Args:
@@ -179,7 +259,7 @@ def run_round(root: Path, seed: str, kills: int, broker: RabbitServer | None) ->
         broker: a RabbitMQ of its own, or None for the embedded broker.
 
     Returns:
-        How often what was killed.
+        What was killed, and when.
 
     Raises:
         AssertionError: a job was lost, doubled or is stuck, or a process is left.
@@ -188,9 +268,9 @@ def run_round(root: Path, seed: str, kills: int, broker: RabbitServer | None) ->
     try:
         one.run(kills)
     finally:
-        left = one.site.stop()
+        left = one.stop()
     assert left == [], left
-    return one.killed
+    return one
 
 
 def main() -> int:
@@ -200,6 +280,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()), help="a number (random)")
     parser.add_argument("--round", type=int, help="only this round, to see a failure again")
     parser.add_argument("--rabbitmq", action="store_true", help="over RabbitMQ (embedded broker)")
+    parser.add_argument("--picture", type=Path, help="draw the last round over time as this SVG")
     options = parser.parse_args()
     rounds = range(-(-options.kills // KILLS))
     if options.round is not None:
@@ -216,14 +297,19 @@ def main() -> int:
         for number in rounds:
             root, began = Path(tempfile.mkdtemp(prefix="chaos-")), time.monotonic()
             try:
-                total += run_round(root, f"{options.seed}:{number}", KILLS, broker)
+                one = run_round(root, f"{options.seed}:{number}", KILLS, broker)
             except Exception as error:
                 failed += 1
                 print(f"round {number} FAILED, its files are in {root}: {error!r}", flush=True)
                 print(f"again: --seed {options.seed} --round {number}", flush=True)
                 continue
             shutil.rmtree(root)
-            print(f"round {number}: all well after {time.monotonic() - began:.0f} s", flush=True)
+            total += one.killed
+            took, jobs = time.monotonic() - began, one.events[-1].ended
+            print(f"round {number}: all well, {jobs} jobs in {took:.0f} s", flush=True)
+            if options.picture is not None:
+                title = f"Kills of seed {options.seed}, round {number}"
+                options.picture.write_text(draw(title, one.events))
     for victim, count in total.most_common():
         print(f"{count:6} {victim}")
     print(f"{sum(total.values()):6} kills, {failed} rounds of {len(rounds)} failed")

@@ -14,7 +14,7 @@ import pytest
 
 from tests.chaos.truth import (
     JOBS,
-    check_job,
+    check_jobs,
     check_runs,
     kill,
     kill_condor_submit,
@@ -69,7 +69,5 @@ def test_killing_a_process_at_a_random_moment_loses_and_doubles_nothing(
     # a client that is killed leaves all of its jobs, or none; the others are all there
     assert set(clusters.values()) == {JOBS}
     assert str(cluster) in clusters
-    for each in clusters:
-        for proc in range(JOBS):
-            check_job(site, int(each), proc)
+    check_jobs(site, set(clusters))
     check_runs(site, set(clusters), list_jobs_of(site, killed_workers))

@@ -21,8 +21,8 @@ from thyme.broker import connect
 from thyme.protocol import codec
 from thyme.protocol.events import Started
 
-#: Of each cluster.
-JOBS = 6
+#: Of each cluster; and more than the records that a test's jobs make.
+JOBS, STREAM = 6, 100_000
 # Each line is one write to a file opened for appending, so lines never mix.
 JOB = """#!/bin/sh
 echo "start $1 $$ $(date +%s.%N)" >> {ledger}
@@ -35,6 +35,7 @@ exit $2
 
 def write_job(site: LiveSite) -> Path:
     """Write the jobs' program."""
+    (site.root / "runs").touch()
     script = site.root / "job.sh"
     script.write_text(JOB.format(ledger=site.root / "runs"))
     script.chmod(0o755)
@@ -129,8 +130,10 @@ def kill(site: LiveSite, victim: str) -> set[int]:
 def list_jobs_of(site: LiveSite, workers: set[int]) -> set[str]:
     """Return the jobs that these workers had started: they may have been cut off."""
     broker = connect(site.url)
-    messages = [codec.decode(record.body) for record in broker.read(-1, 10_000)]
+    records = broker.read(-1, STREAM)
     broker.close()
+    assert len(records) < STREAM
+    messages = [codec.decode(record.body) for record in records]
     return {
         str(message.job)
         for message in messages
@@ -155,19 +158,20 @@ def find_processes_below(pid: int) -> list[int]:
     return found
 
 
-def check_job(site: LiveSite, cluster: int, proc: int) -> None:
-    """Compare exit code, output and user log with those of one complete run."""
-    job = f"{cluster}.{proc}"
-    code = site.ask("condor_history", job, "-af", "ExitCode", "ExitBySignal").strip()
-    assert code == f"{proc} false", job
-    assert (site.root / f"out.{job}").read_text() == f"hello from {job}\n"
-    head = f"({cluster:03d}.{proc:03d}.000)"
-    log = (site.root / "jobs.log").read_text()
-    events = [line[:3] for line in log.splitlines() if head in line]
-    assert events.count("000") == 1, (job, events)
-    assert events.count("005") == 1, (job, events)
-    assert events[0] == "000", (job, events)
-    assert events[-1] == "005", (job, events)
+def check_jobs(site: LiveSite, clusters: set[str]) -> None:
+    """Compare exit codes, outputs and user log with those of one complete run of each job."""
+    rows = site.ask("condor_history", "-af:j", "ExitCode", "ExitBySignal").splitlines()
+    jobs = [f"{cluster}.{proc}" for cluster in clusters for proc in range(JOBS)]
+    assert sorted(rows) == sorted(f"{job} {job.partition('.')[2]} false" for job in jobs)
+    events = defaultdict(list)
+    for line in (site.root / "jobs.log").read_text().splitlines():
+        if header := re.match(r"(\d{3}) \((\d+)\.(\d+)\.000\) ", line):
+            events[f"{int(header[2])}.{int(header[3])}"].append(header[1])
+    assert set(events) == set(jobs)
+    for job in jobs:
+        assert (site.root / f"out.{job}").read_text() == f"hello from {job}\n"
+        assert (events[job].count("000"), events[job].count("005")) == (1, 1), (job, events[job])
+        assert (events[job][0], events[job][-1]) == ("000", "005"), (job, events[job])
 
 
 def parse_pid(worker: str) -> int:
@@ -175,12 +179,18 @@ def parse_pid(worker: str) -> int:
     return int(worker.rpartition(".")[2].partition("-")[0])
 
 
-def check_runs(site: LiveSite, clusters: set[str], cut_off: set[str]) -> None:
-    """Compare with what the jobs themselves wrote: who ran, how often, and never two at once."""
+def read_runs(site: LiveSite) -> dict[str, dict[int, dict[str, float]]]:
+    """Return what the jobs themselves wrote: for each job and pid, when it started and ended."""
     runs: dict[str, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for line in (site.root / "runs").read_text().splitlines():
         what, job, pid, when = line.split()
         runs[job][int(pid)][what] = float(when)
+    return runs
+
+
+def check_runs(site: LiveSite, clusters: set[str], cut_off: set[str]) -> None:
+    """Compare with what the jobs themselves wrote: who ran, how often, and never two at once."""
+    runs = read_runs(site)
     assert set(runs) == {f"{cluster}.{proc}" for cluster in clusters for proc in range(JOBS)}
     for job, attempts in runs.items():
         assert len(attempts) == 1 or job in cut_off, (job, dict(attempts), cut_off)

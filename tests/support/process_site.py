@@ -32,8 +32,22 @@ exec "$@"
 
 class LiveSite:
     def __init__(
-        self, root: Path, lease: float = 4.0, pilots: int = 3, url: str | None = None
+        self,
+        root: Path,
+        lease: float = 4.0,
+        pilots: int = 3,
+        url: str | None = None,
+        workers_url: str | None = None,
     ) -> None:
+        """Prepare a site; nothing is started yet.
+
+        Args:
+            root: its directory.
+            lease: seconds.
+            pilots: how many plancton starts at most.
+            url: of the broker (a new embedded one).
+            workers_url: of the same broker, for the pilots' workers (``url``).
+        """
         self.root = root
         self.url = url or f"sqlite://{root}/broker.db"
         self.spool = root / "spool"
@@ -69,7 +83,7 @@ class LiveSite:
             # the jobs of these tests write into the test's own directories
             "environment": {
                 MARK: str(root),
-                "THYME_URL": self.url,
+                "THYME_URL": workers_url or self.url,
                 "THYME_JOB_USER": "self",
             },
             "scratch_dir": str(root / "scratch"),
