@@ -46,7 +46,7 @@ from tests.support.waiting import wait_until
 #: Kills on one site, and the jobs that are there whenever one happens.
 KILLS, BUSY = 100, 2 * JOBS
 #: Seconds until the next kill, and of a pause, a full disk or a cut: shorter than the lease (4 s).
-LONGEST_WAIT, LONGEST_PAUSE = 0.5, 1.5
+LONGEST_WAIT, LONGEST_PAUSE = 0.4, 1.2
 #: Size of the file system that the schedd's spool has for itself.
 DISK = 32 << 20
 #: Seconds in which all jobs complete after the last kill.
@@ -277,15 +277,17 @@ def main() -> int:
     """Run rounds until there were enough kills; return how many failed, at most 100."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.kills", description=__doc__)
     parser.add_argument("--kills", type=int, default=100, help="in all (100)")
+    parser.add_argument("--kills-per-round", type=int, default=KILLS, help=f"on a site ({KILLS})")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="a number (random)")
     parser.add_argument("--round", type=int, help="only this round, to see a failure again")
     parser.add_argument("--rabbitmq", action="store_true", help="over RabbitMQ (embedded broker)")
     parser.add_argument("--picture", type=Path, help="draw the last round over time as this SVG")
     options = parser.parse_args()
-    rounds = range(-(-options.kills // KILLS))
+    each: int = options.kills_per_round
+    rounds = range(-(-options.kills // each))
     if options.round is not None:
         rounds = range(options.round, options.round + 1)
-    print(f"chaos: seed {options.seed}, {len(rounds)} rounds of {KILLS} kills", flush=True)
+    print(f"chaos: seed {options.seed}, {len(rounds)} rounds of {each} kills", flush=True)
     total: Counter[str] = Counter()
     failed = 0
     with ExitStack() as stack:
@@ -297,11 +299,12 @@ def main() -> int:
         for number in rounds:
             root, began = Path(tempfile.mkdtemp(prefix="chaos-")), time.monotonic()
             try:
-                one = run_round(root, f"{options.seed}:{number}", KILLS, broker)
+                one = run_round(root, f"{options.seed}:{number}", each, broker)
             except Exception as error:
                 failed += 1
                 print(f"round {number} FAILED, its files are in {root}: {error!r}", flush=True)
-                print(f"again: --seed {options.seed} --round {number}", flush=True)
+                again = f"--seed {options.seed} --round {number} --kills-per-round {each}"
+                print(f"again: {again}", flush=True)
                 continue
             shutil.rmtree(root)
             total += one.killed
