@@ -125,6 +125,7 @@ class Round:
         for line in self.lines:
             line.close()
         if self.own_disk:
+            shutil.copytree(self.disk, self.site.root / "disk of the end")
             subprocess.run(["umount", "--lazy", self.disk], check=True)
         return left
 
@@ -219,10 +220,9 @@ class Round:
     def fill_disk(self, seconds: float) -> None:
         """Leave no room on the schedd's disk for a while, in which somebody submits."""
         filler = self.disk / "filler"
-        with filler.open("wb") as file, suppress(OSError):
+        with filler.open("wb", buffering=0) as file, suppress(OSError):
             while True:
                 file.write(bytes(65536))
-                file.flush()
         client = self.begin_submission()
         wait_some(seconds, self.site)
         filler.unlink()
@@ -303,8 +303,8 @@ def main() -> int:
             except Exception as error:
                 failed += 1
                 print(f"round {number} FAILED, its files are in {root}: {error!r}", flush=True)
-                again = f"--seed {options.seed} --round {number} --kills-per-round {each}"
-                print(f"again: {again}", flush=True)
+                again = f"again: --seed {options.seed} --round {number} --kills-per-round {each}"
+                print(again + " --rabbitmq" * (broker is not None), flush=True)
                 continue
             shutil.rmtree(root)
             total += one.killed
