@@ -55,8 +55,8 @@ class AmqpSite(LiveSite):
 
 
 @contextmanager
-def amqp_site(pilots: int = 8) -> Iterator[AmqpSite]:
-    """Run a broker and a schedd; the benchmark starts the pilots."""
+def amqp_site(*schedd: str, pilots: int = 8) -> Iterator[AmqpSite]:
+    """Run a broker and a schedd with these options; the benchmark starts the pilots."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
@@ -69,7 +69,7 @@ def amqp_site(pilots: int = 8) -> Iterator[AmqpSite]:
             root.mkdir()
             site = AmqpSite(root, rabbit, pilots)
             try:
-                site.start_schedd()
+                site.start_schedd(*schedd)
                 yield site
             finally:
                 site.stop()
