@@ -11,6 +11,7 @@ export PYTEST_ARGS
 N ?= 100
 SEED ?=
 BROKER ?=
+SECONDS ?=
 # Processes that share the tests out: most tests wait. 0: all in this one.
 JOBS ?= 3
 DEMO_ARGS ?=
@@ -22,7 +23,7 @@ SETUP ?= yes
 FILES := git -c safe.directory='*' ls-files -z --cached --others --exclude-standard
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test announce setup lint bench model chaos test-vm test-cluster clean up down secrets \
+.PHONY: help demo test announce setup lint bench model chaos busy-hour test-vm test-cluster clean up down secrets \
   update-workers e2e converge python-demo python-test
 
 help: ## list the commands
@@ -60,6 +61,10 @@ model: python-test ## search the model of the job protocol, every configuration 
 chaos: python-test ## kill processes of a site at random (N=100, SEED=..., BROKER=rabbitmq)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.chaos.kills --kills '$(N)' \
 	  $(if $(SEED),--seed '$(SEED)') $(if $(BROKER),--'$(BROKER)')
+
+busy-hour: python-test ## run a busy site for SECONDS=3600: do memory, files, threads grow?
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.bench.busy_hour \
+	  $(if $(SECONDS),--seconds '$(SECONDS)')
 
 test-vm: python-test ## try a node in a virtual machine: systemd and control groups v2
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m '' tests/vm $(PYTEST_ARGS)

@@ -4,7 +4,8 @@
 and what it did; with ``--rabbitmq`` the broker is a RabbitMQ, which is killed and cut off, too.  A
 round is a new site on which a hundred are killed while jobs run and are submitted; at its end each
 job has completed once, with the output, the exit code and the user log of one run.  The same seed
-and round kill the same processes after the same waits.  ``--picture`` draws a round over time.
+and round kill the same processes after the same waits.  ``build/chaos.svg`` shows the last round
+over time.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from tests.support.waiting import wait_until
 KILLS, BUSY = 100, 2 * JOBS
 #: Seconds until the next kill, and of a pause, a full disk or a cut: shorter than the lease (4 s).
 LONGEST_WAIT, LONGEST_PAUSE = 0.4, 1.2
+PICTURE = Path("build/chaos.svg")
 #: Size of the file system that the schedd's spool has for itself.
 DISK = 32 << 20
 #: Seconds in which all jobs complete after the last kill.
@@ -281,7 +283,6 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()), help="a number (random)")
     parser.add_argument("--round", type=int, help="only this round, to see a failure again")
     parser.add_argument("--rabbitmq", action="store_true", help="over RabbitMQ (embedded broker)")
-    parser.add_argument("--picture", type=Path, help="draw the last round over time as this SVG")
     options = parser.parse_args()
     each: int = options.kills_per_round
     rounds = range(-(-options.kills // each))
@@ -310,9 +311,8 @@ def main() -> int:
             total += one.killed
             took, jobs = time.monotonic() - began, one.events[-1].ended
             print(f"round {number}: all well, {jobs} jobs in {took:.0f} s", flush=True)
-            if options.picture is not None:
-                title = f"Kills of seed {options.seed}, round {number}"
-                options.picture.write_text(draw(title, one.events))
+            PICTURE.parent.mkdir(exist_ok=True)
+            PICTURE.write_text(draw(f"Kills of seed {options.seed}, round {number}", one.events))
     for victim, count in total.most_common():
         print(f"{count:6} {victim}")
     print(f"{sum(total.values()):6} kills, {failed} rounds of {len(rounds)} failed")
