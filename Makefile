@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# `make bench ONLY=demo-dispatch,other` runs some benches; PYTEST_ARGS passes options to pytest.
+# `make bench ONLY=dispatch,latency` runs some benches; PYTEST_ARGS passes options to pytest.
 ONLY ?=
 PYTEST_ARGS ?=
 export PYTEST_ARGS

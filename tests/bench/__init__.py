@@ -7,8 +7,7 @@ from collections.abc import Callable
 from .condor_q import condor_q_af, condor_q_constraint, condor_q_table, condor_q_totals
 from .condor_submit import condor_submit
 from .dashboards import dashboards
-from .dispatch import demo_dispatch
-from .dispatch_amqp import dispatch
+from .dispatch import dispatch
 from .fill import fill
 from .goodput import goodput_agents, goodput_shared, goodput_whole
 from .latency import latency
@@ -18,7 +17,6 @@ from .mass_actions import condor_hold, condor_q_json, condor_qedit, condor_relea
 from .metrics_node import metrics_node
 from .metrics_schedd import metrics_schedd
 from .owner import owner_speed
-from .policies import policies
 from .rebuild import rebuild
 from .reclaim import reclaim
 from .refill import refill
@@ -29,7 +27,6 @@ from .submit_bulk import submit_bulk
 from .worker_rss import worker_rss
 
 BENCHES: dict[str, Callable[[], Result]] = {
-    "demo-dispatch": demo_dispatch,
     "owner-speed": owner_speed,
     "fill": fill,
     "refill": refill,
@@ -51,7 +48,6 @@ BENCHES: dict[str, Callable[[], Result]] = {
     "schedd-rss": schedd_rss,
     "ledger-disk": ledger_disk,
     "rebuild": rebuild,
-    "policies": policies,
     "submit-bulk": submit_bulk,
     "dispatch": dispatch,
     "latency": latency,
