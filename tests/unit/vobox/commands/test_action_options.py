@@ -27,38 +27,6 @@ def test_a_cluster_0_is_complained_of_and_the_others_are_carried_out(queue: Queu
     assert queue.states()["5.0"] == 3
 
 
-@pytest.mark.parametrize("word", ["0", "0.0"])
-def test_an_argument_that_names_nothing_is_an_error(queue: Queue, word: str) -> None:
-    said = queue.run("condor_rm", word)
-    expected = f"Invalid cluster # from {word}.\nYou did not specify any jobs\n"
-    assert said == Answer("", expected + USAGES["condor_rm"], 1)
-
-
-@pytest.mark.parametrize("command", ["condor_rm", "condor_hold", "condor_release"])
-def test_nothing_given_is_an_error(queue: Queue, command: str) -> None:
-    expected = "You did not specify any jobs\n" + USAGES[command]
-    assert queue.run(command) == Answer("", expected, 1)
-    assert queue.run(command, "-debug") == Answer("", expected, 1)
-
-
-@pytest.mark.parametrize(
-    ("command", "text"),
-    [
-        ("condor_rm -zzz", "Unrecognized option: -zzz\n"),
-        ("condor_hold -forcex 5", "Unrecognized option: -forcex\n"),
-        ("condor_rm -subcode 5", "Unrecognized option: -subcode\n"),
-        ("condor_release --con 1", "Unrecognized option: --con\n"),
-    ],
-)
-def test_an_unknown_option_is_named_and_nothing_is_done(
-    queue: Queue, command: str, text: str
-) -> None:
-    states = queue.states()
-    said = queue.run(*command.split(), "5")
-    assert said == Answer("", text + USAGES[command.split()[0]], 1)
-    assert queue.states() == states
-
-
 @pytest.mark.parametrize(
     ("command", "text"),
     [
@@ -79,11 +47,6 @@ def test_a_wrong_option_is_explained_and_nothing_is_done(
 @pytest.mark.parametrize("name", [SCHEDD, "vobox1", "VOBOX1.example.org", "localhost"])
 def test_our_own_name_in_any_form_is_accepted(queue: Queue, name: str) -> None:
     assert queue.run("condor_rm", "-pool", "x:9619", "-name", name, "5").code == 0
-
-
-def test_version_and_help_need_no_jobs(queue: Queue) -> None:
-    assert queue.run("condor_rm", "-version").stdout.startswith("$CondorVersion: ")
-    assert queue.run("condor_hold", "-help") == Answer("", USAGES["condor_hold"], 0)
 
 
 def test_totals_are_one_line_a_group(queue: Queue) -> None:

@@ -47,36 +47,7 @@ def test_why_a_job_is_not_acted_on(
     assert queue.states() == states
 
 
-def test_parsls_two_commands_both_succeed_on_a_job_that_stays_in_the_queue(queue: Queue) -> None:
-    queue.add("7.0", keep=True)
-    assert queue.run("condor_rm", "7.0").code == 0
-    forced = queue.run("condor_rm", "-forcex", "7.0")
-    assert forced == Answer("Job 7.0 removed locally (remote state unknown)\n", "", 0)
-    assert not queue.bench.job(JobId(7, 0)).in_queue
-    # the second's, as HTCondor says
-    assert queue.reason("7.0", "RemoveReason") == "via condor_rm -forcex (by user alice)"
-
-
 # --- clusters, users, constraints ---------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("command", "text"),
-    [
-        ("condor_hold 9", "Couldn't find/hold all jobs in cluster 9"),
-        (
-            "condor_rm 98 99",
-            "Couldn't find/remove all jobs matching constraint "
-            "(ClusterId == 98 || ClusterId == 99)",
-        ),
-        ("condor_release alice", 'Couldn\'t find/release all jobs of user "alice"'),
-        ("condor_release -all", "Couldn't find/release all jobs"),
-    ],
-)
-def test_a_group_with_nothing_to_do_is_an_error(queue: Queue, command: str, text: str) -> None:
-    states = queue.states()
-    assert queue.run(*command.split()) == Answer("", f"\n{text}\n", 1)
-    assert queue.states() == states
 
 
 NO_JOBS = "There are no jobs in the queue"
@@ -108,17 +79,6 @@ def test_root_may_act_on_every_job(queue: Queue) -> None:
     assert queue.run("condor_rm", "-all", uid=0, user="root").code == 0
     assert set(queue.states().values()) == {3}
     assert queue.reason("9.0", "RemoveReason") == "via condor_rm (by user root)"
-
-
-def test_a_constraint_narrows_a_user_or_a_cluster(queue: Queue) -> None:
-    # as an alternative it would remove jobs that nobody meant
-    assert queue.run("condor_rm", "-constraint", "ProcId == 1", "5").code == 0
-    assert [job for job, state in queue.states().items() if state == 3] == ["5.1"]
-    said = queue.run("condor_rm", "-constraint", "ProcId == 1", "bob", uid=0)
-    assert said.code == 1
-    assert said.stderr == (
-        '\nCouldn\'t find/remove all jobs matching constraint ((ProcId == 1) && (Owner == "bob"))\n'
-    )
 
 
 @pytest.mark.parametrize(

@@ -37,24 +37,6 @@ def set_line(attribute: str, count: str, can: str = "") -> str:
 # --- what is changed ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("argv", "count", "changed"),
-    [
-        (["5.0", 'Colour = "red"'], "1", ["5.0"]),
-        (["-jobids", "5.0,6.0", "Colour", '"red"'], "2", ["5.0", "6.0"]),
-        (["-owner", "alice", "-cons", "ProcId==1", "Colour", '"red"'], 1, ["5.1"]),
-        (["-constraint", "true", "Colour", '"red"'], 3, ["5.0", "5.1", "6.0"]),
-        (["-debug", "-name", "vobox1", "5", "Colour", '"red"'], "2", ["5.0", "5.1"]),
-    ],
-)
-def test_the_selected_jobs_are_changed(
-    queue: Queue, argv: list[str], count: str, changed: list[str]
-) -> None:
-    assert queue.run("condor_qedit", *argv) == Answer(set_line("Colour", count))
-    jobs = ("5.0", "5.1", "6.0", "9.0")
-    assert [job for job in jobs if value(queue, job, "Colour") == '"red"'] == changed
-
-
 def test_a_policy_that_is_set_later_is_applied(queue: Queue) -> None:
     queue.run("condor_qedit", "5", "PeriodicRemove", "ProcId == 1")
     queue.bench.policies()
@@ -167,23 +149,6 @@ def test_a_schedd_that_cannot_record_it_says_why(
 
 
 # --- condor_prio --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("argv", "changed"),
-    [
-        (["-2", "alice"], {"5.0": "-2", "5.1": "-2", "6.0": "-2"}),
-        (["-p", "1", "-a"], {"5.0": "1", "5.1": "1", "6.0": "1"}),
-        (["-n", "vobox1", "-pool", "x", "-p", "1", "6"], {"6.0": "1"}),
-    ],
-)
-def test_a_priority_is_set_or_adjusted(
-    queue: Queue, argv: list[str], changed: dict[str, str]
-) -> None:
-    assert queue.run("condor_prio", *argv).code == 0
-    jobs = ("5.0", "5.1", "6.0", "9.0")
-    now = {job: value(queue, job, "JobPrio") for job in jobs}
-    assert {job: text for job, text in now.items() if text is not None} == changed
 
 
 @pytest.mark.parametrize(

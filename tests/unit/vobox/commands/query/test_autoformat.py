@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.support.fake_query_queue import NOW, FakeQueue, Text, job, out
 from vobox.commands.query.condor_q import answer as condor_q
 
@@ -20,11 +18,6 @@ def test_a_reference_to_a_machine_is_undefined() -> None:
     assert out(condor_q, TWO, "30.0", "-af", "Requirements") == "undefined\n"
 
 
-def test_lists_and_records_stay_on_one_line() -> None:
-    queue = FakeQueue([job(L=Text('{1, "a",\n ProcId}'), R=Text("[a = 1]"))])
-    assert out(condor_q, queue, "-af", "L", "R") == '{ 1,"a",ProcId } [ a = 1 ]\n'
-
-
 def test_expressions_know_the_clock_the_job_and_the_server_time() -> None:
     queue = FakeQueue([job(4)])
     asked = ["CurrentTime", "ServerTime", "MY.ClusterId + 1", "ServerTime - QDate"]
@@ -36,32 +29,12 @@ def test_no_job_prints_nothing_but_headings() -> None:
     assert out(condor_q, FakeQueue(), "-af:h", "ClusterId", "Cmd") == "ClusterId Cmd\n"
 
 
-@pytest.mark.parametrize(
-    ("letters", "printed"),
-    [
-        ("ng", "\n5\ngames\n"),
-        ("j,", "30.0, 5, games\n"),
-        ("jt", "30.0\t5\tgames\n"),
-        ("lj", "ID = 30.0 JobStatus = 5 Owner = games\n"),
-        ("zZ9", "5 games\n"),
-        ("", "5 games\n"),
-    ],
-)
-def test_modifiers(letters: str, printed: str) -> None:
-    assert out(condor_q, TWO, "30.0", f"-af:{letters}", "JobStatus", "Owner") == printed
-    assert out(condor_q, TWO, "30.0", f"-autoformat:{letters}", "JobStatus", "Owner") == printed
-
-
 def test_raw_is_the_text_not_the_value() -> None:
     asked = ("MemoryUsage", "Requirements", "Nope", "ProcId+1")
     assert out(condor_q, TWO, "30.1", "-af:r", *asked) == (
         "((ResidentSetSize + 1023) / 1024) "
         '(TARGET.Arch == "X86_64") && (TARGET.Disk >= RequestDisk) undefined ProcId + 1\n'
     )
-
-
-def test_jr_is_what_parsl_asks() -> None:
-    assert out(condor_q, TWO, "30", "-af:jr", "JobStatus") == "30.0 5\n30.1 2\n"
 
 
 def test_headings_stand_over_their_columns() -> None:
@@ -83,10 +56,3 @@ def test_times_are_written_as_the_tables_write_them() -> None:
 def test_every_word_up_to_the_next_dash_is_an_attribute_also_a_number() -> None:
     assert out(condor_q, TWO, "-af", "JobStatus", "38") == "5 38\n2 38\n"
     assert out(condor_q, TWO, "-af", "JobStatus", "-", "30.1") == "2\n"
-
-
-def test_format_and_autoformat_make_one_row() -> None:
-    queue = FakeQueue([job(GridResource="condor s p")])
-    asked = ("-af", "JobStatus", "-format", "local_pool", "GridResource")
-    assert out(condor_q, queue, *asked) == "1 local_pool\n"
-    assert out(condor_q, queue, "-format", "%d:", "ClusterId", "-af", "JobStatus") == "1: 1\n"

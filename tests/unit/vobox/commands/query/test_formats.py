@@ -12,16 +12,6 @@ def formatted(*argv: str, **attributes: bool | int | float | str | Text) -> str:
     return out(condor_q, FakeQueue([job(12, 3, 2, **attributes)]), *argv)
 
 
-@pytest.mark.parametrize("text", ["HoldReason=%s ", "%d\n", "x%fy", "%i", "%u", "%x", "%e", "%c"])
-def test_an_absent_attribute_drops_the_text_around_it(text: str) -> None:
-    assert formatted("-format", text, "Nope") == ""
-
-
-@pytest.mark.parametrize(("text", "blanks"), [("[%-8s]", 8), ("%5d!", 5), ("%12.3f", 12)])
-def test_an_absent_attribute_with_a_width_leaves_blanks(text: str, blanks: int) -> None:
-    assert formatted("-format", text, "Nope") == " " * blanks
-
-
 def test_a_literal_undefined_is_text_under_s() -> None:
     code = Text("undefined")
     assert formatted("-format", "%s", "HoldReasonCode", HoldReasonCode=code) == "undefined"
@@ -41,13 +31,6 @@ def test_integers_truncate_reals_and_count_truth_as_one(letter: str) -> None:
     assert formatted("-format", "%d", "X", X=-3.9) == "-3"
 
 
-@pytest.mark.parametrize(
-    ("form", "text"), [("%f", "5.000000"), ("%.1f", "5.0"), ("%e", "5.000000e+00"), ("%g", "5")]
-)
-def test_reals_take_integers(form: str, text: str) -> None:
-    assert formatted("-format", form, "X", X=5) == text
-
-
 def test_an_integer_expression_prints_nothing_under_s() -> None:
     assert formatted("-format", "%s", "ClusterId+1") == ""
     assert formatted("-format", "%6s|", "ClusterId+1") == " " * 6
@@ -56,12 +39,6 @@ def test_an_integer_expression_prints_nothing_under_s() -> None:
 def test_escapes_are_read_also_when_the_shell_left_them_alone() -> None:
     assert formatted("-format", r"%d\t\"\\\n", "ClusterId") == '12\t"\\\n'
     assert formatted("-format", "%d\n", "ClusterId") == "12\n"
-
-
-def test_v_prints_strings_bare_and_capital_v_quotes_them() -> None:
-    assert formatted("-format", "%v", "X", X='a "b"') == 'a "b"'
-    assert formatted("-format", "%V", "X", X='a "b"') == r'"a \"b\""'
-    assert formatted("-format", "%V", "ClusterId") == "12"
 
 
 def test_attribute_names_ignore_case() -> None:
@@ -74,11 +51,6 @@ def test_a_job_none_of_whose_items_prints_contributes_no_byte() -> None:
         condor_q, queue, "-format", "%s ", "GridJobId", "-format", "%s \n", "GridJobStatus"
     )
     assert printed == "PENDING \n"
-
-
-def test_newlines_come_only_from_the_format() -> None:
-    queue = FakeQueue([job(1), job(2)])
-    assert out(condor_q, queue, "-format", "%d", "ClusterId") == "12"
 
 
 def test_ids_after_a_format_are_ids_again() -> None:
@@ -101,7 +73,3 @@ def test_a_format_that_c_would_answer_with_garbage_is_refused(form: str, why: st
     assert (answer.stdout, answer.code) == ("", 1)
     assert answer.stderr.startswith(f"Error: -format '{form}': ")
     assert why in answer.stderr
-
-
-def test_nothing_is_printed_for_no_job() -> None:
-    assert out(condor_q, FakeQueue(), "-format", "%d\n", "ClusterId") == ""
