@@ -104,7 +104,7 @@ Usage: condor_submit [options] [<attrib>=<value>] [- | <submit-file>]
     -spool                  keep the output here until condor_transfer_data
     -remote <name>          the same as -name and -spool
     -name <name>            the schedd; it must be this host's
-    -addr <address>         accepted; the schedd is the one behind the socket
+    -address <address>      accepted; the schedd is the one behind the socket
     -pool <host>            accepted; there is one pool
     -unused                 turn the warnings about unused assignments off or on
     -disable, -debug        accepted, without effect

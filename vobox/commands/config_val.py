@@ -36,6 +36,8 @@ OPTIONS = (
     Option("expand", 2, ignored=True),
     Option("evaluate", 2, ignored=True),
     Option("debug", 2, ignored=True),
+    Option("subsystem", 3, values=1, ignored=True),
+    Option("local-name", 3, values=1, ignored=True),
     *(
         Option(name, 3, refused=_ELSEWHERE)
         for name in ("master", "startd", "collector", "negotiator", "credd")
@@ -66,8 +68,6 @@ def list_variables(settings: Settings, address: str) -> dict[str, str]:
         "MAX_JOBS_PER_SUBMISSION": f"{settings.max_jobs_per_submission}",
         "PERIODIC_EXPR_INTERVAL": f"{settings.policy_interval:g}",
         "SCHEDD_ADDRESS": address,
-        "SCHEDD_HOST": host,
-        "SCHEDD_NAME": settings.name,
         "THYME_LANES": format_bounds(settings.lanes.bounds),
         "THYME_LEASE": f"{settings.lease:g}",
         "THYME_MAX_ATTEMPTS": f"{settings.max_attempts}",

@@ -25,7 +25,7 @@ from . import tables
 from .ad_files import FileView, read_ads_from
 from .analysis import render_analysis
 from .batch import render_batch_table
-from .condor_q_options import COMMAND_LINE
+from .condor_q_options import COMMAND_LINE, USAGE
 from .output import Output, parse_positive, stream_answer, warn_if_outdated
 from .print_format import BadPrintFormat, PrintFormat
 from .print_functions import FUNCTIONS, QUEUE_FUNCTIONS
@@ -172,7 +172,10 @@ def _apply_plain(name: str, query: _Query) -> None:
     elif name == "global":
         query.every_schedd = True
     elif name in _STATUSES:
-        query.selection.keep_statuses(map(str, _STATUSES[name]))
+        statuses = frozenset(map(str, _STATUSES[name]))
+        if query.selection.statuses not in (None, statuses):
+            raise EarlyExit("-run and -hold/held or -idle are incompatible\n", stdout=USAGE)
+        query.selection.statuses = statuses
         query.table = _TABLES.get(name, query.table)
     elif name in _ANALYSES:
         query.table = "analysis"

@@ -42,7 +42,7 @@ OPTIONS: Final = (
     Option("diagnose", 3, modifiers=True, refused=_NOT_FROM_FILES),
     Option("debug", 2, modifiers=True, ignored=True),
     Option("help", 1),
-    Option("long", 1),
+    Option("long", 1, modifiers=True),
     Option("limit", 2, 1, missing=_NEEDS_ONE),
     Option("xml", 1),
     Option("json", 2),

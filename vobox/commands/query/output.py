@@ -43,7 +43,8 @@ class Output:
         self._form = ""
         self._mask = PrintMask(evaluator)
         self._attributes: list[str] | None = None
-        self._is_wide = False
+        #: what ``-wide`` said: columns, 0 for any number; None: it was not given
+        self._width: int | None = None
         self._print_format: PrintFormat | None = None
 
     @property
@@ -104,7 +105,7 @@ class Output:
         elif name == "format":
             self._add_format(*flag.values)
         elif name == "wide":
-            self._is_wide = True
+            self._width = int(re.match(r"[0-9]{0,5}", flag.letters)[0] or 0)  # type: ignore[index]
         elif name in _AUTOFORMAT:
             try:
                 self._mask.add_autoformat(flag.values, flag.letters)
@@ -134,9 +135,11 @@ class Output:
 
         ``width``: of what is no terminal, 0 for any.
         """
+        if self._width is not None:
+            return self._width
         given = env.get(TERMINAL_WIDTH, "")[:5]
         columns = int(given) if given.isdecimal() else width
-        return 0 if self._is_wide else max(columns - 1, 0)
+        return max(columns - 1, 0)
 
     def fit_rows(
         self, rows: Iterable[str], env: Mapping[str, str], width: int = 0

@@ -37,11 +37,6 @@ class Selection:
             cluster, proc = match.groups()
             self.ids.append((_strip_zeros(cluster), None if proc is None else _strip_zeros(proc)))
 
-    def keep_statuses(self, statuses: Iterable[str]) -> None:
-        """Select only jobs with one of these JobStatus values, and of those selected before."""
-        wanted = frozenset(statuses)
-        self.statuses = wanted if self.statuses is None else self.statuses & wanted
-
     def find_clusters(self) -> list[int] | None:
         """Return the only clusters that can hold a selected job; None if that is not known."""
         if self.owners or not self.ids:

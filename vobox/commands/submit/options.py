@@ -26,7 +26,7 @@ _OPTIONS = (
     Option("spool", 1),
     Option("file", 2, 1),
     Option("factory", 2),
-    Option("addr", 2, 1),
+    Option("address", 2, 1),
     Option("remote", 1, 1),
     Option("name", 1, 1),
     Option("append", 1, 1),

@@ -141,8 +141,7 @@ def ask(*argv: str, env: Mapping[str, str] | None = None) -> Answer:
 @pytest.mark.parametrize(
     ("argv", "answer"),
     [
-        (["SCHEDD_NAME"], Answer("vobox1.example.org\n")),
-        (["schedd_name", "uid_domain"], Answer("vobox1.example.org\nvobox1.example.org\n")),
+        (["full_hostname", "uid_domain"], Answer("vobox1.example.org\nvobox1.example.org\n")),
         (["FOO"], Answer("", "Not defined: FOO\n", 1)),
         (["FOO", "HOSTNAME", "Bar"], Answer("vobox1\n", "Not defined: FOO\nNot defined: Bar\n", 1)),
         # BLAH asks so; a daemon's "no" is an answer
@@ -178,7 +177,7 @@ def test_the_environment_overrides_what_is_not_asked_of_the_schedd() -> None:
 def test_a_dump_has_all_values_or_those_that_match() -> None:
     lines = ask("-dump").stdout.splitlines()
     assert lines[0] == "# Configuration from machine: vobox1.example.org"
-    assert "SCHEDD_NAME = vobox1.example.org" in lines and len(lines) > 10
+    assert "FULL_HOSTNAME = vobox1.example.org" in lines and len(lines) > 10
     assert ask("-dump", "domain").stdout == (
         "# Configuration from machine: vobox1.example.org\n"
         "\n# Parameters with names that match domain:\n"

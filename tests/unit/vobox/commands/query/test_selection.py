@@ -58,7 +58,7 @@ def ids(*argv: str, user: str = "games", view: FakeQueue = QUEUE) -> list[str]:
         (["-held"], "2.0"),
         (["-all", "-idle"], "1.0 3.0"),
         (["1", "-idle"], "1.0"),
-        (["-hold", "-run"], ""),
+        (["-hold", "-held"], "2.0"),
         (["-limit", "2"], "1.0 1.1"),
         (["-all", "-limit", "99"], "1.0 1.1 2.0 3.0 4.0"),
         (["-constraint", "JobStatus < 3"], "1.0 1.1"),

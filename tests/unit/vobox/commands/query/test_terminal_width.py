@@ -49,6 +49,18 @@ def test_what_programs_read_and_wide_tables_are_whole(argv: list[str]) -> None:
     assert show(condor_q, *argv, width="40") == show(condor_q, *argv)
 
 
+@pytest.mark.parametrize(
+    ("argv", "columns"), [(["-nobatch", "-wide:25"], 25), (["-wide:19x"], 19), (["-wide:0"], 999)]
+)
+def test_wide_with_a_number_cuts_to_so_many_columns(argv: list[str], columns: int) -> None:
+    whole, cut = show(condor_q, *argv[:-1], "-wide"), show(condor_q, *argv, width="40")
+
+    footer = next(i for i, line in enumerate(whole) if line.startswith("Total"))
+    title = next(i + 1 for i, line in enumerate(whole) if line.startswith("-- Schedd"))
+    assert cut[title:footer] == [line[:columns] for line in whole[title:footer]]
+    assert cut[:title] + cut[footer:] == whole[:title] + whole[footer:], "title and totals"
+
+
 #: As HTCondor 25.14.1 prints it in terminals of so many columns.
 STATUS_HEADINGS = {
     width: f"{'Name':<{left}} OpSys      Arch     State     Activity LoadAv {rest}"
