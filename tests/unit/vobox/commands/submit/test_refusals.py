@@ -194,3 +194,10 @@ def test_an_item_that_no_ad_can_hold_is_refused() -> None:
 def test_a_number_without_bounds_is_no_integer(call: str) -> None:
     answer = FakeSubmitHost().submit(f"{HEAD}n = 1e5000\narguments = {call}\nqueue\n")
     assert answer.code == 1 and "is not an integer" in answer.stderr
+
+
+def test_no_spelling_of_a_command_in_an_ad_gets_round_its_refusal() -> None:
+    host = FakeSubmitHost({f"{CWD}/x": b"x"})
+    for line in ('+Cmd = "/x"', "+JobUniverse = 7", '+Owner = "root"', '+Environment = "A=1"',
+                 '+TransferInput = "x"', '+x509userproxy = "/x"', "+JobStatus = 4"):  # fmt: skip
+        assert host.submit(f"{HEAD}{line}\nqueue\n").code == 1, line
