@@ -45,8 +45,6 @@ def main():
     (work / "agent.sh").write_text("#!/bin/sh\necho hello\n")
     (work / "data/a").write_text("a\n")
     (work / "data/b").write_text("b\n")
-    (work / "items.txt").write_text("i1 v1\ni2, v2 w\ni3\n")
-    (work / "common.sub").write_text("executable = agent.sh\narguments = common\ncommon = here\n")
     make_proxy(work / "proxy.pem")
     plain = {}
     for name in ("files.txt", "descriptions.txt", "queues.txt"):

@@ -117,15 +117,8 @@ def host() -> FakeSubmitHost:
             "/etc/input": b"",
             **{f"{CWD}/{name}": b"1" for name in ("foo", "x", "a", "b/x", "a b", "c", "7")},
             f"{CWD}/data/foo": b"",
-            f"{CWD}/items.txt": b"i1 v1\ni2, v2 w\ni3\n",
-            f"{CWD}/common.sub": b"executable = agent.sh\narguments = common\ncommon = here\n",
         }
     )
-    made.caller.programs = {
-        ("seq", "3"): (0, b"1\n2\n3\n"),
-        ("echo", "common", "=", "printed"): (0, b"common = printed\n"),
-        ("echo", "common", "=", "piped"): (0, b"common = piped\n"),
-    }
     made.env = {
         "FOO": "1",
         "BARA": "x y",
