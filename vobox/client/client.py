@@ -27,7 +27,8 @@ DEFAULT_SOCKET = "/run/thyme/schedd.sock"
 TERMINAL_WIDTH = "_THYME_TERMINAL_WIDTH"
 #: condor_submit's options that have a value, besides -file and -queue
 SUBMIT_VALUES = (
-    "address", "append", "batch-name", "dry-run", "dump", "maxjobs", "name", "pool", "remote",
+    "address", "append", "batch-id", "batch-name", "dry-run", "dump", "maxjobs", "name", "pool",
+    "remote",
 )  # fmt: skip
 #: what each of the commands that change jobs does, in HTCondor's words
 ACTIONS = {

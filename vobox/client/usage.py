@@ -96,6 +96,7 @@ Usage: condor_submit [options] [<attrib>=<value>] [- | <submit-file>]
     -append <line>          add an assignment after all others (several allowed)
     -queue <queue-opts>     the queue statement, when the description has none
     -batch-name <name>      the name that condor_q shows
+    -batch-id <id>          recorded as JobBatchId
     -dry-run <filename>     write the job ads there instead of submitting; - is stdout
     -dump <filename>        the same without the summary
     -maxjobs <number>       submit nothing if there would be more jobs
@@ -117,7 +118,7 @@ Usage: condor_submit [options] [<attrib>=<value>] [- | <submit-file>]
     "condor_tail": """\
 Usage: condor_tail [-help | -version] \
 [-name SCHEDD] [-pool POOL] [-maxbytes N] [-f] [-auto-retry] [-no-stdout] \
-[-stderr] CLUSTER.PROC [FILE...]
+[-stderr] {CLUSTER | CLUSTER.PROC} [FILE...]
 """,
     "condor_transfer_data": """\
 Usage: condor_transfer_data [-help | -version] \

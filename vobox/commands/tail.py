@@ -20,7 +20,7 @@ from vobox.jobs.status import HELD, IDLE, RUNNING, SUSPENDED
 from vobox.rpc.types import Answer
 
 from .command_line import CommandLine, EarlyExit, Option, Word, answers_early
-from .job_selection import is_job_id, may_modify
+from .job_selection import is_cluster_id, is_job_id, may_modify
 from .schedd_names import is_schedd
 
 OPTIONS = (
@@ -96,6 +96,8 @@ def parse(argv: Sequence[str], schedd: str) -> TailRequest:
         raise EarlyExit(f"No file transfer specified.\n\n{USAGE}")
     if not words:
         raise EarlyExit(f"Job ID not specified.\n{USAGE}")
+    if is_cluster_id(words[0].removesuffix(".")):
+        words[0] = words[0].removesuffix(".") + ".0"
     if not is_job_id(words[0]):
         raise EarlyExit(f"Invalid Job ID: {words[0]}\n{USAGE}")
     request.job = JobId.parse(words[0])

@@ -31,6 +31,7 @@ _OPTIONS = (
     Option("name", 1, 1),
     Option("append", 1, 1),
     Option("batch-name", 1, 1),
+    Option("batch-id", 7, 1),
     Option("queue", 1, 1),
     Option("maxjobs", 3, 1),
     Option("single-cluster", 3),
@@ -114,7 +115,7 @@ def reads_stdin(argv: Sequence[str]) -> bool:
 def parse_options(argv: Sequence[str]) -> SubmitOptions:
     """Read the arguments, without the program's name; raises SubmitError."""
     options = SubmitOptions()
-    batch_name = ""
+    batch: dict[str, str] = {}
     position = 0
     while position < len(argv):
         word = argv[position]
@@ -139,12 +140,12 @@ def parse_options(argv: Sequence[str]) -> SubmitOptions:
             raise SubmitError(f"condor_submit: -{name} is not supported here: {option.refused}\n")
         if name == "queue":
             position = _take_queue_words(options, word, value, argv, position)
-        elif name == "batch-name":
-            batch_name = value if value.startswith('"') else f'"{value}"'
+        elif name in ("batch-name", "batch-id"):
+            attribute = "JobBatchName" if name == "batch-name" else "JobBatchId"
+            batch[attribute] = value if value.startswith('"') else f'"{value}"'
         else:
             _set(options, name, value, word.partition(":")[2])
-    if batch_name:
-        options.append.append(f"MY.JobBatchName = {batch_name}")
+    options.append += [f"MY.{attribute} = {text}" for attribute, text in batch.items()]
     if options.dry_run and options.file is None:
         raise SubmitError(_NO_FILE.format(options.dry_run))
     if options.file == "-" and not options.terse:

@@ -128,7 +128,7 @@ def test_what_the_worker_cannot_read_is_an_error_after_what_it_could() -> None:
     ("argv", "text"),
     [
         ([], "Job ID not specified.\n" + tail.USAGE),
-        (["38"], "Invalid Job ID: 38\n" + tail.USAGE),
+        (["38.x"], "Invalid Job ID: 38.x\n" + tail.USAGE),
         (["-no-stdout", "38.0"], "No file transfer specified.\n\n" + tail.USAGE),
         (["-maxbytes", "x", "38.0"], "Error: maxbytes (x) is not valid\n\n" + tail.USAGE),
         (["-maxbytes"], "-maxbytes requires an argument.\n\n" + tail.USAGE),

@@ -105,6 +105,12 @@ def test_the_batch_name_option_wins_over_the_description() -> None:
     assert job.ad["JobBatchName"] == '"my batch"'
 
 
+def test_the_id_of_a_batch_is_recorded() -> None:
+    job = FakeSubmitHost().make_job(ONE, "-batch-id", "x y", "-batch-name", "z")
+
+    assert (job.ad["JobBatchId"], job.ad["JobBatchName"]) == ('"x y"', '"z"')
+
+
 def test_a_batch_name_may_look_like_an_assignment() -> None:
     assert FakeSubmitHost().make_job(ONE, "-batch-name", "k=v").ad["JobBatchName"] == '"k=v"'
 

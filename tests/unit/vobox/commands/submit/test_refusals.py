@@ -46,7 +46,7 @@ def test_a_bad_command_line_is_refused_before_anything_is_read(
 
 
 @pytest.mark.parametrize(
-    "option", ["-append", "-file", "-name", "-pool", "-maxjobs", "-batch-name"]
+    "option", ["-append", "-file", "-name", "-pool", "-maxjobs", "-batch-name", "-batch-id"]
 )
 def test_an_option_without_its_value_is_refused(option: str) -> None:
     answer = FakeSubmitHost().run(option)
