@@ -30,7 +30,7 @@ from .write_buffer import MANY, WriteBuffer
 
 log = logging.getLogger(__name__)
 
-#: Jobs kept in memory as they were last written.
+#: Jobs kept in memory as they were last read or written.
 RECENT = 1000
 #: Before the kind of a stored message that belongs to a snapshot whose end is still to come.
 STAGED = "staged "
@@ -188,7 +188,13 @@ class Ledger:
             f"SELECT {JOB_COLUMNS} FROM jobs WHERE cluster=? AND proc=?",  # noqa: S608
             tuple(job),
         ).fetchone()
-        return None if row is None else self._decode(row)
+        return None if row is None else self._remember(self._decode(row))
+
+    def _remember(self, job: Job) -> Job:
+        self._recent[job.id] = job
+        if len(self._recent) > RECENT:
+            self._recent.popitem(last=False)
+        return job
 
     def load(self, jobs: Iterable[JobId]) -> None:
         """Read jobs together that ``get`` is to be asked for next, at most ``RECENT`` of them."""
@@ -197,16 +203,12 @@ class Ledger:
             job for job in jobs if not any(job in each for each in known) and job <= self._newest
         ):
             for job in self._jobs(_OF_RUN, (cluster, first, min(last, _MAX_INTEGER))):
-                self._recent[job.id] = job
-        while len(self._recent) > RECENT:
-            self._recent.popitem(last=False)
+                self._remember(job)
 
     def put(self, job: Job) -> None:
         """Store the job's new state."""
         self._newest = max(self._newest, job.id)
-        self._recent[job.id] = job
-        if len(self._recent) > RECENT:
-            self._recent.popitem(last=False)
+        self._remember(job)
         self._unwritten.put(job)
         self._changed()
 

@@ -101,7 +101,7 @@ def test_states_are_those_of_the_jobs_in_the_queue(ledger: Ledger) -> None:
     assert procs == [9, 10, 3, 9], "in the order of the ids"
 
 
-def test_loaded_jobs_are_read_by_one_query(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loaded_jobs_are_read_by_one_query(ledger: Ledger) -> None:
     for proc in range(5):
         ledger.put(job(proc))
     ledger.close()
@@ -112,10 +112,22 @@ def test_loaded_jobs_are_read_by_one_query(ledger: Ledger, monkeypatch: pytest.M
     ledger.load([*ids, JobId(7, 99), JobId(2**63, 0)])
     assert [ledger.get(each) for each in ids] == [job(proc) for proc in range(5)]
     assert len(queries) == 1
+    ledger.close()
+
+
+def test_a_job_is_read_once_until_so_many_others_were(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for proc in range(3):
+        ledger.put(job(proc))
+    ledger.close()
+    ledger = Ledger(ledger.path)
     monkeypatch.setattr(writer, "RECENT", 2)
-    ledger.load([])
-    assert ledger.get(ids[4]) == job(4) and len(queries) == 1
-    assert ledger.get(ids[0]) == job(0) and len(queries) == 2
+    queries: list[str] = []
+    ledger._db.set_trace_callback(lambda text: queries.extend([text] * ("FROM jobs" in text)))
+    for proc, so_far in ((0, 1), (1, 2), (0, 2), (2, 3), (1, 3), (0, 4)):
+        assert ledger.get(JobId(7, proc)) == job(proc)
+        assert len(queries) == so_far
     ledger.close()
 
 
