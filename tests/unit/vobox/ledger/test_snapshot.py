@@ -70,7 +70,7 @@ COMMAND_LINES = [
     ["-allusers", "-nobatch"],
     ["-allusers", "-totals"],
     ["-allusers", "-hold"],
-    ["-allusers", "-run", "-idle"],
+    ["-allusers", "-idle"],
     ["-allusers", "-idle", "-totals"],
     ["-global", "-run"],
     ["GAMES"],
