@@ -56,7 +56,9 @@ def test_a_running_job_is_held_released_and_removed(schedd: LiveSchedd) -> None:
     schedd.wait_for(j1_0=2)
     schedd.run("condor_rm", "1.0")
     wait_until(lambda: not schedd.run("condor_q", "-af", "JobStatus").stdout, "it left the queue")
-    events = [event[:3] for event in logged(schedd.home / "log")]
+    numbers = [event[:3] for event in logged(schedd.home / "log")]
+    # a heartbeat may have told its size
+    events = [number for number in numbers if number != "006"]
     assert events == ["000", "001", "004", "012", "013", "001", "004", "009"]
 
 
