@@ -12,7 +12,7 @@ from .fill import fill
 from .goodput import goodput_agents, goodput_shared, goodput_whole
 from .latency import latency
 from .ledger_disk import ledger_disk
-from .many_workers import workers_8000
+from .many_workers import workers_8000, workers_17000
 from .mass_actions import condor_hold, condor_q_json, condor_qedit, condor_release, condor_rm
 from .metrics_node import metrics_node
 from .metrics_schedd import metrics_schedd
@@ -52,6 +52,7 @@ BENCHES: dict[str, Callable[[], Result]] = {
     "dispatch": dispatch,
     "latency": latency,
     "workers-8000": workers_8000,
+    "workers-17000": workers_17000,
     "worker-rss": worker_rss,
     "dashboards": dashboards,
     "metrics-node": metrics_node,

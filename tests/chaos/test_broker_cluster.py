@@ -23,9 +23,9 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
 JOBS_QUEUE, EVENTS = "thyme.jobs.alien_jobs", "thyme.events"
 #: Seconds: of a lease, and of outages; the nodes give a silent one up after 8.
 LEASE, SHORT, LONG, MINUTES = 120.0, 8.0, 25.0, 70.0
-#: Seconds in which all jobs complete. Once six jobs were idle for longer than a lease, for a reason
-#: that was not found: perhaps RabbitMQ keeps a message for a consumer of the lost node. The schedd
-#: queues a job again within two leases.
+#: Seconds in which all jobs complete. Once six jobs were idle for longer than a lease: perhaps
+#: RabbitMQ kept their messages for consumers that it never sent them to (its issue 15473). The
+#: schedd queues a job again within two leases.
 PATIENCE = 2 * LEASE + 120.0
 #: Jobs of each submission during the outage.
 EXTRA = 3
