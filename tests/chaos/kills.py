@@ -49,7 +49,7 @@ KILLS, BUSY = 100, 2 * JOBS
 #: Seconds until the next kill, and of a pause, a full disk or a cut: shorter than the lease (4 s).
 LONGEST_WAIT, LONGEST_PAUSE = 0.4, 1.2
 PICTURE = Path("build/chaos.svg")
-#: Size of the file system that the schedd's spool has for itself.
+#: Size of a file system of the schedd's spool alone, and of one of the embedded broker.
 DISK = 32 << 20
 #: Seconds in which all jobs complete after the last kill.
 PATIENCE = 240.0
@@ -70,9 +70,12 @@ VICTIMS = {
     "everything": 2,
     "broker": 1,
     "broker, cut off": 4,
+    "broker, its disk full": 3,
 }
-#: Only where the broker is a RabbitMQ; only where a file system can be mounted.
-OF_RABBITMQ, OF_ROOT = {"broker", "broker, cut off"}, {"schedd, its disk full"}
+#: Only where the broker is a RabbitMQ; only where it is embedded.
+OF_RABBITMQ, OF_EMBEDDED = {"broker", "broker, cut off"}, {"broker, its disk full"}
+#: Only where a file system can be mounted.
+OF_ROOT = {"schedd, its disk full", "broker, its disk full"}
 
 
 class Round:
@@ -82,17 +85,18 @@ class Round:
         """Prepare a site below ``root``, on a RabbitMQ or on the embedded broker."""
         self.random, self.broker = random.Random(seed), broker
         self.lines: list[CuttableConnection] = []
+        self.disks = {name: root / f"disk of the {name}" for name in ("schedd", "broker")}
+        for disk in self.disks.values():
+            disk.mkdir()
+        self.has_disks = os.geteuid() == 0 and all(map(mount_disk, self.disks.values()))
         if broker is None:
-            self.site = LiveSite(root)
+            self.site = LiveSite(root, url=f"sqlite://{self.disks['broker']}/broker.db")
         else:
             vhost = broker.vhost()
             self.lines = [CuttableConnection(broker.port) for _ in range(2)]
             schedds, workers = (vhost.url_at(line.port) for line in self.lines)
             self.site = LiveSite(root, LEASE_OVER_RABBITMQ, url=schedds, workers_url=workers)
-        self.disk = root / "disk"
-        self.disk.mkdir()
-        self.own_disk = os.geteuid() == 0 and mount_disk(self.disk)
-        self.site.spool = self.disk / "spool"
+        self.site.spool = self.disks["schedd"] / "spool"
         self.script = write_job(self.site)
         self.killed: Counter[str] = Counter()
         self.events: list[Event] = []
@@ -107,7 +111,8 @@ class Round:
         if self.broker is not None:
             self.broker.settle()
         self.site.start_plancton()
-        left_out = (set() if self.broker else OF_RABBITMQ) | (set() if self.own_disk else OF_ROOT)
+        left_out = OF_EMBEDDED if self.broker else OF_RABBITMQ
+        left_out = left_out | (set() if self.has_disks else OF_ROOT)
         victims = [name for name in VICTIMS if name not in left_out]
         weights = [VICTIMS[name] for name in victims]
         began = time.monotonic()
@@ -126,9 +131,9 @@ class Round:
         left = self.site.stop()
         for line in self.lines:
             line.close()
-        if self.own_disk:
-            shutil.copytree(self.disk, self.site.root / "disk of the end")
-            subprocess.run(["umount", "--lazy", self.disk], check=True)
+        for disk in self.disks.values() if self.has_disks else ():
+            shutil.copytree(disk, disk.with_name(f"{disk.name}, at the end"))
+            subprocess.run(["umount", "--lazy", disk], check=True)
         return left
 
     def count(self) -> tuple[int, int, int]:
@@ -190,8 +195,8 @@ class Round:
                 self.pause(pid, moment * LONGEST_PAUSE)
                 if time.monotonic() - began > self.site.lease / 2:
                     self._cut_off.add(pid)  # this process was kept from waking it again
-        elif victim == "schedd, its disk full":
-            self.fill_disk(moment * LONGEST_PAUSE)
+        elif victim in OF_ROOT:
+            self.fill_disk(self.disks[victim.partition(",")[0]], moment * LONGEST_PAUSE)
         elif victim == "everything":
             self.site.kill("plancton")
             while cut_off := kill(self.site, "pilot"):
@@ -219,9 +224,9 @@ class Round:
             time.sleep(seconds)  # how long it stands still is the point
             os.kill(pid, signal.SIGCONT)
 
-    def fill_disk(self, seconds: float) -> None:
-        """Leave no room on the schedd's disk for a while, in which somebody submits."""
-        filler = self.disk / "filler"
+    def fill_disk(self, disk: Path, seconds: float) -> None:
+        """Leave no room on a disk for a while, in which somebody submits."""
+        filler = disk / "filler"
         with filler.open("wb", buffering=0) as file, suppress(OSError):
             while True:
                 file.write(bytes(65536))
@@ -247,7 +252,7 @@ class Round:
 
 def mount_disk(where: Path) -> bool:
     """Mount a small file system; return whether that may be done here."""
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", where]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(where)]
     return not subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode
 
 
