@@ -43,11 +43,12 @@ from tests.support.services.cuttable_connection import CuttableConnection
 from tests.support.services.programs import stop_process
 from tests.support.services.rabbitmq import RabbitServer
 from tests.support.waiting import wait_until
+from thyme.errors import ExitCode
 
 #: Kills on one site, and the jobs that are there whenever one happens.
 KILLS, BUSY = 100, 2 * JOBS
 #: Seconds until the next kill, and of a pause, a full disk or a cut: shorter than the lease (4 s).
-LONGEST_WAIT, LONGEST_PAUSE = 0.4, 1.2
+LONGEST_WAIT, LONGEST_PAUSE = 0.5, 1.2
 PICTURE = Path("build/chaos.svg")
 #: Size of a file system of the schedd's spool alone, and of one of the embedded broker.
 DISK = 32 << 20
@@ -57,7 +58,8 @@ PATIENCE = 240.0
 LEASE_OVER_RABBITMQ = 30.0
 #: How often each is chosen.
 VICTIMS = {
-    "schedd": 8,
+    "schedd": 5,
+    "schedd as it starts": 4,
     "schedd and its disk": 4,
     "schedd in a submission": 6,
     "schedd, paused": 4,
@@ -143,8 +145,16 @@ class Round:
         there = {job.partition(".")[0] for job in runs} | self.promised
         return ended, len(runs) - ended, len(there) * JOBS - len(runs)
 
+    def start_again(self) -> None:
+        """Start the schedd again, as systemd does, if its disk was full when it started."""
+        code = self.site.running["schedd"].poll()
+        if code is not None:
+            assert code == ExitCode.NODE_UNFIT, (code, self.said())
+            self.site.begin_schedd()
+
     def keep_busy(self) -> bool:
         """Submit jobs if there are too few; return whether there are enough."""
+        self.start_again()
         _ended, running, waiting = self.count()
         if running + waiting < BUSY:
             self.end_submission(self.begin_submission())
@@ -187,6 +197,10 @@ class Round:
             wait_at_most(client, moment / 10)
             kill(self.site, "schedd")
             self.end_submission(client)
+        elif victim == "schedd as it starts":
+            kill(self.site, "schedd")
+            wait_some(moment / 2, self.site)
+            kill(self.site, "schedd")
         elif victim == "schedd, paused":
             self.pause(self.site.running["schedd"].pid, moment * LONGEST_PAUSE)
         elif victim == "worker, paused":
@@ -237,6 +251,7 @@ class Round:
 
     def check(self) -> None:
         """Wait until all jobs have completed, and compare.  Raises AssertionError."""
+        self.start_again()
         wait_until(
             lambda: all(line.endswith(" 4") for line in list_jobs(self.site)),
             "all jobs to complete",

@@ -107,9 +107,9 @@ def kill(site: LiveSite, victim: str) -> set[int]:
     """Kill -9 the victim and start it again; the pids of workers that were killed."""
     if victim in ("schedd", "schedd and its disk"):
         site.kill("schedd")
-        if victim != "schedd":
+        if victim != "schedd" and site.spool.exists():
             shutil.rmtree(site.spool)
-        site.start_schedd()
+        site.begin_schedd()
     elif victim == "plancton":
         site.kill("plancton")
         site.start_plancton()

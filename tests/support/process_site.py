@@ -104,22 +104,27 @@ class LiveSite:
     # --- processes ------------------------------------------------------------------
 
     def start_schedd(self, *options: str) -> None:
+        """Start a schedd with more options, and wait until it takes jobs."""
         log = self.root / "schedd.log"
         before = log.stat().st_size if log.exists() else 0
+        self.begin_schedd(*options)
+        wait_until(
+            lambda: b"ready" in log.read_bytes()[before:],
+            "the schedd to be ready",
+            state=log.read_text,
+        )
+
+    def begin_schedd(self, *options: str) -> None:
+        """Start a schedd with more options, which may not be ready for a while."""
         self._start(
             "schedd",
-            log,
+            self.root / "schedd.log",
             "thyme-schedd",
             f"--spool={self.spool}",
             f"--socket={self.socket}",
             f"--lease={self.lease}",
             "--policy-interval=1",
             *options,
-        )
-        wait_until(
-            lambda: b"ready" in log.read_bytes()[before:],
-            "the schedd to be ready",
-            state=log.read_text,
         )
 
     def start_plancton(self) -> None:

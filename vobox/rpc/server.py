@@ -171,6 +171,8 @@ class _Connection(socketserver.StreamRequestHandler):
         except BadRequest as error:
             log.warning("request from uid %d: %s", request.uid, error)
             answer = Answer(stderr=f"thyme-schedd: {error}\n", code=1)
+        except (BrokenPipeError, ConnectionResetError):
+            raise  # the client was killed, and no fault is ours
         except Exception:
             log.exception("%s failed by a fault of the schedd", request.command)
             text = f"ERROR: {request.command} failed in the schedd; its log tells more\n"

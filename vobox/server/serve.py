@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import gc
 import logging
@@ -12,6 +13,7 @@ import sqlite3
 import stat
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 # the ClassAd library looks for HTCondor's configuration; there is none here
@@ -66,10 +68,8 @@ def serve(options: argparse.Namespace) -> int:
     gc.freeze()
     gc.set_threshold(50_000)
     lock = _lock_spool(options.spool)
-    try:
+    with _using_spool(options.spool):
         ledger = Ledger(options.spool / "ledger.db")
-    except (sqlite3.Error, OSError) as error:
-        raise CannotServe(f"spool {options.spool}: {error}") from error
     _make_socket_directory(options.socket)
     settings = Settings(
         name=options.name,
@@ -92,7 +92,8 @@ def serve(options: argparse.Namespace) -> int:
             options.lane_patience,
         ),
     )
-    schedd = Schedd(settings, lambda: connect(url), ledger)
+    with _using_spool(options.spool):
+        schedd = Schedd(settings, lambda: connect(url), ledger)
     metrics = metrics_setup.start_metrics(options, os.environ, schedd, ledger.path)
     try:
         server = Server(options.socket, Router(schedd, ledger, options.socket), wants_stdin)
@@ -129,6 +130,15 @@ def serve(options: argparse.Namespace) -> int:
         ledger.close()
         os.close(lock)
     return 0
+
+
+@contextlib.contextmanager
+def _using_spool(spool: Path) -> Iterator[None]:
+    """Raise errors of the ledger as CannotServe: the disk is full, for example."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise CannotServe(f"spool {spool}: {error}") from error
 
 
 def _end_now(socket: Path, lock: int) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.schedd_process import ROOT, LiveSchedd, is_root
 from tests.support.waiting import wait_until
+from thyme.errors import ExitCode
 from vobox.files.as_user import as_owner
 
 pytestmark = [
@@ -270,7 +271,16 @@ def test_a_full_spool_is_named_and_nothing_is_queued(tmp_path: Path, small_disk:
         assert refused()
         assert set(made.states()) == before
 
+        made.kill()
+        again = subprocess.run(
+            made.command(), env=made.environment, capture_output=True, text=True, check=False
+        )
+        assert again.returncode == ExitCode.NODE_UNFIT
+        assert again.stderr.startswith(f"thyme-schedd: spool {made.spool}: ")
+        assert again.stderr.count("\n") == 1
+
         (small_disk / "filler").unlink()
+        made.start()
 
         wait_until(
             lambda: made.run("condor_submit", stdin=job).returncode == 0, "room again",

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
 
 from .process_locks import ProcessLock
 from .schema import CONNECTIONS, create_file, open_database
+
+#: Errors after which waiting helps: others use the file, or the disk is full or away.
+_PASSING: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
+#: The same in SQLite's names, and in its texts.
+_PASSING_NAMES: Final = ("BUSY", "LOCKED", "locked", "FULL", "is full", "IOERR", "disk I/O error")
 
 
 class Connection:
@@ -37,7 +46,8 @@ class Connection:
                 )
                 undo.callback(os.close, self._write_lock)
             except OSError as error:
-                raise BrokerRefused(f"cannot use the broker {path}: {error}") from error
+                kind = BrokerUnreachable if error.errno in _PASSING else BrokerRefused
+                raise kind(f"cannot use the broker {path}: {error}") from error
             try:
                 self._db = open_database(path)
             except sqlite3.Error as error:
@@ -106,6 +116,6 @@ def _translate(path: str, error: sqlite3.Error) -> BrokerError:
     # sqlite_errorname exists from Python 3.11; on an older one the text must do
     name = str(getattr(error, "sqlite_errorname", error))
     text = f"broker {path}: {error}"
-    if "BUSY" in name or "LOCKED" in name or "locked" in name:
+    if any(word in name for word in _PASSING_NAMES):
         return BrokerUnreachable(text)
     return BrokerRefused(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -78,6 +79,20 @@ def test_a_client_that_goes_away_disturbs_no_other(schedd: FakeRpcServer) -> Non
         wait_until(lambda: schedd.asked, "the request arrived")
     release.set()
     assert len(run(schedd.path, "condor_q").stdout) == 5_000_000
+
+
+def test_a_client_that_is_killed_before_it_sends_its_input_is_no_fault(
+    schedd: FakeRpcServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(schedd.path))
+        line.sendall(asking(b"condor_submit", b"/"))
+        assert line.recv(1, socket.MSG_PEEK), "it is asked for its input, and reads no question"
+
+    wait_until(lambda: "a client went away" in caplog.text, "its end is noticed")
+    assert "fault" not in caplog.text
+    assert run(schedd.path, "condor_q").returncode == 3
 
 
 def test_a_slow_reader_and_a_silent_client_keep_no_other_waiting(schedd: FakeRpcServer) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import gc
 import os
+import resource
 import sqlite3
 import stat
 from pathlib import Path
@@ -45,6 +47,33 @@ def test_a_broker_whose_lock_cannot_be_made_leaves_nothing_open(tmp_path: Path) 
 
     assert open_files() == before
     assert list((tmp_path / "broker.db.connections").iterdir()) == []
+
+
+def test_a_broker_whose_disk_is_full_is_waited_for(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(BrokerUnreachable, match=r"disk I/O error|disk is full"):
+            connect(f"sqlite://{tmp_path}/broker.db")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    connect(f"sqlite://{tmp_path}/broker.db").close()
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(errno.ENOSPC, BrokerUnreachable), (errno.EACCES, BrokerRefused)]
+)
+def test_a_lock_that_cannot_be_made_now_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+) -> None:
+    def fail(_path: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("thyme.broker.sqlite.connection.ProcessLock", fail)
+
+    with pytest.raises(error, match=os.strerror(number)):
+        connect(f"sqlite://{tmp_path}/broker.db")
 
 
 def test_records_that_are_too_old_are_deleted(
