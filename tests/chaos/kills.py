@@ -58,13 +58,13 @@ PATIENCE = 240.0
 LEASE_OVER_RABBITMQ = 30.0
 #: How often each is chosen.
 VICTIMS = {
-    "schedd": 5,
-    "schedd as it starts": 4,
-    "schedd and its disk": 4,
-    "schedd in a submission": 6,
-    "schedd, paused": 4,
+    "schedd": 4,
+    "schedd as it starts": 3,
+    "schedd and its disk": 3,
+    "schedd in a submission": 4,
+    "schedd, paused": 3,
     "schedd, its disk full": 3,
-    "plancton": 6,
+    "plancton": 5,
     "worker": 8,
     "worker, paused": 4,
     "pilot": 6,
