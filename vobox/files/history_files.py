@@ -154,7 +154,7 @@ class HistoryFiles:
                 with contextlib.closing(self._open_ledger()) as ledger:
                     for job in ledger.read_left(jobs[start : start + READ_JOBS]):
                         self._write(directory, job)
-                self._clean(directory)
+                        self._clean(directory)
             self._clean(directory)
         except (OSError, sqlite3.Error) as error:
             self._report(error)

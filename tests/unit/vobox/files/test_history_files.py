@@ -7,9 +7,10 @@ import os
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -210,10 +211,21 @@ def test_of_many_at_once_our_own_directory_gets_the_newest(
     own: ScheddHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history_files, "MAX_FILES", 2)
-    monkeypatch.setattr(history_files, "READ_JOBS", 1)
-    for cluster in (3, 1, 2):
-        leave(own, cluster)
-    assert sorted(files(own)) == ["history.1.0", "history.2.0"]
+    most = 0
+
+    def count(real: Callable[..., None], *arguments: Any, **named: Any) -> None:
+        nonlocal most
+        real(*arguments, **named)
+        most = max(most, len(read(own)))
+
+    monkeypatch.setattr(os, "rename", partial(count, os.rename))
+    assert own.state.history is not None
+    for clusters in ((8, 9), (3, 1, 2)):
+        for cluster in clusters:
+            leave(own, cluster)
+        own.state.history.write()
+    assert sorted(read(own)) == ["history.1.0", "history.2.0"]
+    assert most == 3  # one more than it holds, until the oldest is removed
 
 
 @pytest.mark.parametrize("is_own", [False, True])
