@@ -127,7 +127,8 @@ class VirtualMachine:
         return [
             "-i", str(self._key), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
             "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
-            "-o", "ConnectTimeout=30", "-o", "ServerAliveInterval=5",
+            # A machine below that is busy may hold this one for half a minute.
+            "-o", "ConnectTimeout=60", "-o", "ServerAliveInterval=30",
         ]  # fmt: skip
 
     def write(self, path: str, content: str) -> None:

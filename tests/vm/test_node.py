@@ -80,7 +80,9 @@ def test_a_missing_apparmor_parser_is_said_in_one_line_with_its_remedy(node: Nod
             state=lambda: node.run("planctonctl explain; journalctl -u plancton -o cat -n 20"),
         )
         logged = node.run("journalctl -u plancton -o cat").splitlines()
-        assert all(remedy in line for line in logged if "AppArmor" in line)
+        told = [line for line in logged if "AppArmor" in line]
+        assert told, logged[-20:]
+        assert all(remedy in line for line in told)
     finally:
         node.run("mv /root/apparmor_parser /usr/sbin/; systemctl restart docker; planctonctl retry")
     node.wait_for_pilots(2)
