@@ -60,8 +60,9 @@ def format_lines(document: dict[str, Any]) -> list[str]:
     found += format_container_lines(document)
     if engine["problem"] and engine["name"] == "docker":
         # What is wrong is in the summary.
+        unit = "podman.socket" if "podman" in engine["place"] else "docker"
         found.append(
-            "Engine: see `systemctl status docker`, and `docker_host` in the configuration"
+            f"Engine: see `systemctl status {unit}`, and `docker_host` in the configuration"
         )
     known = engine["problem"]
     found += [

@@ -86,6 +86,7 @@ def test_everything_that_is_wrong_has_a_line() -> None:
         document(
             engine={
                 "name": "docker",
+                "place": "unix:///var/run/docker.sock",
                 "problem": "refused",
                 "problems": ["the engine does not answer: refused", "x: device busy"],
                 "isolation": "none",
@@ -106,6 +107,20 @@ def test_everything_that_is_wrong_has_a_line() -> None:
         "Note: none",
         "Configuration: config.yaml:1: no",
     ]
+
+
+def test_podman_that_does_not_answer_is_looked_for_by_its_own_unit() -> None:
+    engine = {
+        "name": "docker",
+        "place": "unix:///run/podman/podman.sock",
+        "problem": "refused",
+        "isolation": "",
+    }
+    told = format_lines(document(engine=engine))
+    assert (
+        "Engine: see `systemctl status podman.socket`, and `docker_host` in the configuration"
+        in told
+    )
 
 
 def test_an_open_window_without_an_end_needs_no_line() -> None:
