@@ -31,7 +31,8 @@ from .container_node import ContainerNode, container_node
 PILOTS, WORKERS = 48, 4
 #: Seconds: a pilot's life, between two samples, and between two submissions.
 LIFE, INTERVAL, PERIOD = 180, 10.0, 10.0
-FIGURES = ("rss_kib", "files", "threads")
+#: Memory without mapped files (of which the kernel keeps what it likes), open files, threads.
+FIGURES = ("anonymous_kib", "files", "threads")
 
 
 def main() -> int:
@@ -138,7 +139,7 @@ def measure(pid: int) -> dict[str, float]:
         line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
     )
     values = (
-        int(status["VmRSS"].split()[0]),
+        int(status["RssAnon"].split()[0]),
         len(list(Path(f"/proc/{pid}/fd").iterdir())),
         int(status["Threads"]),
     )
@@ -149,7 +150,7 @@ def show_growth(samples: list[dict[str, float | str]]) -> int:
     """Print what each process held; return 0."""
     last = float(samples[-1]["at"])
     print(
-        f"{'process':10} {'figure':8} {'at 300 s':>9} {'at 1200 s':>9} {'end':>9} {'per hour':>9}"
+        f"{'process':10} {'figure':13} {'at 300 s':>9} {'at 1200 s':>9} {'end':>9} {'per hour':>9}"
     )
     for name in dict.fromkeys(str(row["process"]) for row in samples):
         rows = [row for row in samples if row["process"] == name]
@@ -159,7 +160,7 @@ def show_growth(samples: list[dict[str, float | str]]) -> int:
             slope = statistics.linear_regression(*zip(*late, strict=True)).slope * 3600
             values = [find_value(series, at) for at in (300.0, 1200.0, last)]
             shown = " ".join(f"{value:9.0f}" for value in values)
-            print(f"{name:10} {figure:8} {shown} {slope:9.1f}")
+            print(f"{name:10} {figure:13} {shown} {slope:9.1f}")
     return 0
 
 
