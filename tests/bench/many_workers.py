@@ -118,8 +118,10 @@ def hand_out_jobs(workers: int, goal: float) -> Result:
             def hand_out() -> None:
                 nonlocal submitted, took
                 start = time.monotonic()
-                text = ["executable = /bin/true", "transfer_executable = false"]
-                site.ask("condor_submit", stdin=submit_text([*text, f"queue {workers}"]))
+                lines = ["executable = /bin/true", "transfer_executable = false"]
+                text = submit_text([*lines, f"queue {workers}"])
+                done = site.command("condor_submit", stdin=text, timeout=600.0)
+                assert done.returncode == 0, done
                 submitted = time.monotonic() - start
                 wait_until(
                     lambda: crowd.check() or len(crowd.times) >= workers,
