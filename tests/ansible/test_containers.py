@@ -114,8 +114,11 @@ def test_agents_run_in_containers_of_docker_and_of_podman(site: Site) -> None:
     daemons = site.hosts.run("node1", "docker ps --format '{{.Names}}'").split()
     assert "plancton" in daemons
     for node in ("node1", "node2"):
-        assert site.status(node)["engine"]["isolation"]
-        assert site.status(node)["protection"]
+        status = site.status(node)
+        # A note says so where pilots are not isolated.
+        assert (status["engine"]["isolation"], status["engine"]["problem"]) == ("", "")
+        assert status["protection"]["cpu"], status["protection"]
+        assert status["protection"]["memory"], status["protection"]
 
 
 def test_a_second_run_changes_nothing(site: Site) -> None:
