@@ -30,6 +30,9 @@ from .sources import NoCaller, TextSources
 DRY_RUN_CLUSTER = 1
 #: CPU seconds of one submit: ten times what 20,000 ordinary jobs take.
 MAX_CPU_SECONDS = 120
+#: Characters in the ads of one submit, without what a job shares with the one before: the schedd
+#: holds them all at once. 20,000 jobs may have 6,700 of their own.
+MAX_CHARACTERS = 128 * 1024 * 1024
 #: Unused assignments of a description for which the nearest command is looked for: 2 ms each.
 _MAX_HINTS = 20
 
@@ -163,6 +166,8 @@ class _CondorSubmit:
         submitter = Submitter(request.cwd, request.env, request.uid, options.allow_crlf)
         jobs: list[PreparedJob] = []
         began = time.thread_time()
+        characters = 0
+        before: dict[str, str] = {}
         for step in description.queue_statements:
             named: set[str] = set()
             commands = maker = None
@@ -193,6 +198,16 @@ class _CondorSubmit:
                     commands.next_job(slot.variables, builtin)
                 job, warnings = maker.make(proc)
                 jobs.append(job)
+                ad = job.ad.texts()
+                characters += sum(
+                    len(text) for key, text in ad.items() if before.get(key) is not text
+                )
+                before = ad
+                if characters > MAX_CHARACTERS:
+                    raise submit_error(
+                        f"the ads of {len(jobs)} jobs have more than {MAX_CHARACTERS} characters; "
+                        "submit fewer jobs at once, or shorter values"
+                    )
                 report.add_job(cluster, proc, job.ad)
                 self._warn(warnings)
             sets = [key for key in step.symbols if key.startswith("jobset.")]

@@ -182,6 +182,21 @@ def test_a_submit_that_takes_too_much_cpu_is_refused(monkeypatch: pytest.MonkeyP
     )
 
 
+def test_a_submit_whose_ads_are_too_long_together_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The schedd holds all jobs of a submit at once: 5,000 of 3 MB took 17 GB."""
+    monkeypatch.setattr(condor_submit, "MAX_CHARACTERS", 200_000)
+    text = f"{HEAD}arguments = {'x' * 50_000}"
+    assert FakeSubmitHost().submit(f"{text}\nqueue 100\n").code == 0  # all share it
+    answer = FakeSubmitHost().submit(f"{text}$(Process)\nqueue 100\n")
+    assert answer.code == 1
+    assert answer.stderr == (
+        "\nERROR: the ads of 4 jobs have more than 200000 characters; submit fewer jobs at once, "
+        "or shorter values\n"
+    )
+
+
 def test_an_item_that_no_ad_can_hold_is_refused() -> None:
     answer = FakeSubmitHost().submit(f"{HEAD}queue output from (\nb\0\n)\n")
     assert answer.code == 1
