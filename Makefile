@@ -60,7 +60,7 @@ model: python-test ## search the model of the job protocol, every configuration 
 
 chaos: python-test ## kill processes of a site at random (N=100, SEED=..., BROKER=rabbitmq)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.chaos.kills --kills '$(N)' \
-	  $(if $(SEED),--seed '$(SEED)') $(if $(BROKER),--'$(BROKER)')
+	  $(if $(SEED),--seed '$(SEED)') $(if $(BROKER),--broker '$(BROKER)')
 
 busy-hour: python-test ## run a busy site for SECONDS=3600: do memory, files, threads grow?
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.bench.busy_hour \

@@ -80,8 +80,6 @@ class Site:
 
     def update_workers(self, tag: str) -> None:
         """Let new pilots run the version ``tag``; running ones end by themselves."""
-        if not re.fullmatch(r"[A-Za-z0-9_][\w.-]{0,127}", tag):
-            raise SetupFailed(f"{tag!r} is no tag: make update-workers TAG=1.2.3")
         if "WORKER_TAG" in os.environ:
             raise SetupFailed("WORKER_TAG in the environment wins over .env: unset it")
         path = self._directory / ".env"
@@ -204,6 +202,12 @@ class Site:
             )
 
 
+def check_tag(tag: str) -> None:
+    """Raise SetupFailed if no image can have this tag."""
+    if not re.fullmatch(r"[A-Za-z0-9_][\w.-]{0,127}", tag, re.ASCII):
+        raise SetupFailed(f"{tag!r} is no tag: make update-workers TAG=1.2.3")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that ``argv`` names (None: the process's own); return the exit code."""
     parser = argparse.ArgumentParser(
@@ -218,6 +222,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     one.add_argument("tag", metavar="TAG")
     options = parser.parse_args(argv)
     try:
+        if options.command == "update-workers":
+            check_tag(options.tag)
         site = Site(DIRECTORY, Docker(DIRECTORY))
         if options.command == "up":
             site.up()

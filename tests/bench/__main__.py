@@ -31,8 +31,9 @@ def main() -> int:
     """Exit code 0 when every goal is met, 1 when one is not, 2 for an unknown id."""
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--only", default="", help="ids, separated by commas")
-    chosen = [each for each in parser.parse_args().only.split(",") if each]
-    unknown = [each for each in chosen if each not in BENCHES]
+    only = parser.parse_args().only
+    chosen = [each.strip() for each in only.split(",")] if only else []
+    unknown = [each or "an empty one" for each in chosen if each not in BENCHES]
     if unknown:
         known = ", ".join(BENCHES)
         print(f"bench: no such id: {', '.join(unknown)}; there are: {known}", file=sys.stderr)

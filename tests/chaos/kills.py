@@ -1,9 +1,9 @@
 """Kill processes of a site at random moments, many times, and compare it with its jobs' own truth.
 
 ``python -m tests.chaos.kills --kills 300 --seed 7`` (`make chaos N=300 SEED=7`) prints its seed
-and what it did; with ``--rabbitmq`` the broker is a RabbitMQ, which is killed and cut off, too.  A
-round is a new site on which a hundred are killed while jobs run and are submitted; at its end each
-job has completed once, with the output, the exit code and the user log of one run.  The same seed
+and what it did; with ``--broker rabbitmq`` that is a RabbitMQ, killed and cut off, too.  A round is
+a new site on which a hundred are killed while jobs run and are submitted; at its end each job
+has completed once, with the output, the exit code and the user log of one run.  The same seed
 and round kill the same processes after the same waits.  ``build/chaos.svg`` shows the last round
 over time.
 """
@@ -298,12 +298,19 @@ def run_round(root: Path, seed: str, kills: int, broker: RabbitServer | None) ->
 def main() -> int:
     """Run rounds until there were enough kills; return how many failed, at most 100."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.kills", description=__doc__)
-    parser.add_argument("--kills", type=int, default=100, help="in all (100)")
+    parser.add_argument("--kills", type=int, default=100, help="in all, N of `make chaos` (100)")
     parser.add_argument("--kills-per-round", type=int, default=KILLS, help=f"on a site ({KILLS})")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="a number (random)")
     parser.add_argument("--round", type=int, help="only this round, to see a failure again")
-    parser.add_argument("--rabbitmq", action="store_true", help="over RabbitMQ (embedded broker)")
+    parser.add_argument(
+        "--broker",
+        choices=("embedded", "rabbitmq"),
+        default="embedded",
+        help="BROKER of `make chaos` (embedded)",
+    )
     options = parser.parse_args()
+    if options.kills < 1:
+        parser.error(f"argument --kills (N of `make chaos`): at least 1, not {options.kills}")
     each: int = options.kills_per_round
     rounds = range(-(-options.kills // each))
     if options.round is not None:
@@ -313,7 +320,7 @@ def main() -> int:
     failed = 0
     with ExitStack() as stack:
         broker = None
-        if options.rabbitmq:
+        if options.broker == "rabbitmq":
             broker = RabbitServer(Path(tempfile.mkdtemp(prefix="chaos-broker-")))
             stack.callback(broker.clean)
             broker.up()
@@ -325,7 +332,7 @@ def main() -> int:
                 failed += 1
                 print(f"round {number} FAILED, its files are in {root}: {error!r}", flush=True)
                 again = f"again: --seed {options.seed} --round {number} --kills-per-round {each}"
-                print(again + " --rabbitmq" * (broker is not None), flush=True)
+                print(again + " --broker rabbitmq" * (broker is not None), flush=True)
                 continue
             shutil.rmtree(root)
             total += one.killed

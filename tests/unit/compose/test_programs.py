@@ -231,7 +231,7 @@ esac
 
 @pytest.mark.parametrize("tag", ["", "a b", "-x", "1:2"])
 def test_an_invalid_tag_is_refused(place: Path, tag: str) -> None:
-    code, said = run(place, "update-workers", "--", tag, docker="exit 0")
+    code, said = run(place, "update-workers", "--", tag, docker="exit 1")
 
     assert code == 1
     assert said == f"site: {tag!r} is no tag: make update-workers TAG=1.2.3\n"
