@@ -11,7 +11,7 @@ from plancton.config.computed_keys import max_docks, pilots_memory
 from plancton.config.expressions import BadExpression
 from plancton.config.key_types import parse_syslog_address
 from plancton.config.model import Config
-from plancton.config.yaml_file import read_yaml, reason_of
+from plancton.config.yaml_file import read_yaml
 from plancton.engine.docker import container_body
 from plancton.engine.pilot_spec import (
     fill_command,
@@ -23,6 +23,9 @@ from plancton.errors import ConfigError
 from plancton.model import HostFacts
 from telemetry import targets
 
+#: bytes; a device such as /dev/zero has no end
+_LONGEST_FILE = 1_000_000
+
 
 def load_config(path: Path, facts: HostFacts) -> Config:
     """Return the configuration at ``path``, checked against this node.
@@ -30,14 +33,25 @@ def load_config(path: Path, facts: HostFacts) -> Config:
     Raises ConfigError.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(_LONGEST_FILE + 1)
+        if len(content) > _LONGEST_FILE:
+            raise ConfigError(
+                f"{path}: has more than {_LONGEST_FILE} bytes, the most of a configuration"
+            )
+        text = content.decode()
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: no such file; write one (keys: planctonctl validate --schema) "
             "or name its directory with --confdir"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {reason_of(error)}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"{path}:{line}: is not UTF-8; store the file in that encoding"
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     return parse_config(text, str(path), facts)
 
 
@@ -85,6 +99,11 @@ def _find_problems(config: Config, facts: HostFacts) -> Iterator[tuple[str, str]
         targets.parse_all(config.influxdb_url)
     except targets.BadTarget as error:
         yield "influxdb_url", f"{error}"
+    try:
+        if config.prometheus:
+            targets.parse_address(config.prometheus)
+    except targets.BadTarget as error:
+        yield "prometheus", f"{error}"
     try:
         find_zone(config.timezone or facts.timezone)
     except BadPeriod as error:

@@ -19,19 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from .points import Field, Point, Series, metric_name
-
-
-class BadAddress(ValueError):
-    """A wrong address.  One sentence for the admin."""
-
-
-def parse(address: str) -> tuple[str, int]:
-    """Parse ``HOST:PORT`` or ``:PORT`` (every address).  Raises BadAddress."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise BadAddress(f"write ADDRESS:PORT, e.g. 127.0.0.1:9095, not {address!r}")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104
-
+from .targets import BadTarget, parse_address
 
 _Labels = tuple[tuple[str, str], ...]
 
@@ -134,14 +122,14 @@ class Page:
     """A server of ``/metrics`` at an address, in a thread of its own."""
 
     def __init__(self, newest: Newest, address: str) -> None:
-        """Start it.  Raises BadAddress, also for one that cannot be used here."""
-        host, port = parse(address)
+        """Start it.  Raises BadTarget, also for one that cannot be used here."""
+        host, port = parse_address(address)
         registry = CollectorRegistry()
         registry.register(newest)
         try:
             started = start_http_server(port, host, registry)
         except OSError as error:
-            raise BadAddress(f"cannot listen at {address}: {error.strerror}") from None
+            raise BadTarget(f"cannot listen at {address}: {error.strerror}") from None
         self._server: WSGIServer = started[0]
         self._thread: threading.Thread = started[1]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .points import Point, Series, spread
 from .sender import Senders, TargetState
-from .targets import Target
+from .targets import BadTarget, Target
 
 if TYPE_CHECKING:
     from .prometheus import Newest, Page
@@ -60,13 +60,13 @@ class Reporter:
             return ""
         try:
             # late: most nodes have no use for it
-            from .prometheus import BadAddress, Newest, Page
+            from .prometheus import Newest, Page
         except ImportError:
             return "the Python package prometheus_client is not installed"
         newest = Newest(self._namespace, self._series, known, self._wall)
         try:
             self._page = Page(newest, address)
-        except BadAddress as error:
+        except BadTarget as error:
             return str(error)
         self._address, self._newest = address, newest
         return ""

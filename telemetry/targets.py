@@ -1,11 +1,14 @@
-"""The URL of an InfluxDB, parsed and checked."""
+"""Where points go: the URL of an InfluxDB and the address for Prometheus, parsed and checked."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+#: characters; a device such as /dev/zero has no end
+_LONGEST_PASSWORD = 4096
 #: The scheme of 2017 for HTTPS that believes any certificate.
 INSECURE = "insecure_https"
 SCHEMES = ("http", "https", INSECURE)
@@ -13,7 +16,7 @@ FORM = "write http[s]://[USER[:PASSWORD]@]HOST[:PORT][/?OPTIONS]#DATABASE"
 
 
 class BadTarget(ValueError):
-    """A wrong URL.  One sentence for the admin; never holds a password."""
+    """A wrong URL or address.  One sentence for the admin; never holds a password."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,24 @@ class Target:
         """Return the present password: its file may be renewed.  Raises OSError."""
         if not self.password_file:
             return self.password
-        return Path(self.password_file).read_text(encoding="utf-8").strip()
+        with Path(self.password_file).open(encoding="utf-8") as file:
+            return file.read(_LONGEST_PASSWORD).strip()
+
+
+def parse_address(address: str) -> tuple[str, int]:
+    """Parse ``HOST:PORT`` or ``:PORT`` (every address).  Raises BadTarget."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+        raise BadTarget(f"write ADDRESS:PORT, e.g. 127.0.0.1:9095, not {address!r}")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104
 
 
 def parse(url: str) -> Target:
     """Parse a URL.  Raises BadTarget."""
-    scheme, _, rest = url.strip().partition("://")
+    url = url.strip()
+    if not url.isprintable() or " " in url:
+        raise BadTarget(f"the URL of an InfluxDB holds a blank or a control character; {FORM}")
+    scheme, _, rest = url.partition("://")
     if scheme not in SCHEMES:
         known = ", ".join(SCHEMES)
         raise BadTarget(f"unknown scheme of an InfluxDB's URL; use one of {known}: {FORM}")

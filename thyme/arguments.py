@@ -14,6 +14,9 @@ from .broker import check_url, make_amqp_url
 from .errors import BadInvocation
 from .privileges import remove_variable
 
+#: characters of THYME_URL_FILE: hundreds of URLs, and a device such as /dev/zero has no end
+_LONGEST_FILE = 65536
+
 
 class Parser(commandline.parser.Parser):
     """Raises BadInvocation where argparse would print its usage and exit."""
@@ -62,12 +65,21 @@ def read_broker_url(option: str | None, env: Mapping[str, str]) -> str:
         return check_url(option)
     if file := env.get("THYME_URL_FILE"):
         try:
-            content = Path(file).read_text().strip()
-        except (OSError, UnicodeError) as error:
-            raise BadInvocation(f"THYME_URL_FILE: cannot read {file}: {error}") from error
-        if not content:
+            # some editors begin a file with a byte order mark
+            with Path(file).open(encoding="utf-8-sig") as opened:
+                content = opened.read(_LONGEST_FILE + 1)
+        except UnicodeError as error:
+            raise BadInvocation(f"THYME_URL_FILE: {file} is not UTF-8") from error
+        except OSError as error:
+            raise BadInvocation(f"THYME_URL_FILE: cannot read {file}: {error.strerror}") from error
+        if len(content) > _LONGEST_FILE:
+            raise BadInvocation(
+                f"THYME_URL_FILE: {file} has more than {_LONGEST_FILE} characters; it is to hold "
+                "the broker's URL alone"
+            )
+        if not content.strip():
             raise BadInvocation(f"THYME_URL_FILE: {file} is empty")
-        return check_url(content)
+        return check_url(content.strip())
     if url := env.get("THYME_URL"):
         return check_url(url)
     if place := env.get("THYME_RABBITMQ"):

@@ -26,30 +26,62 @@ def read_yaml(text: str, where: str) -> tuple[Config, dict[str, int]]:
         raise ConfigError(*_problems(error, where, lines, values)) from error
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses, with their lines, keys given twice and values that Python cannot make."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if key.value in lines:
+                # YAML would silently take the last one.
+                twice = f"{key.value} is given twice (first in line {lines[key.value]})"
+                raise _BadValue(problem=twice, problem_mark=key.start_mark)
+            if isinstance(key, yaml.ScalarNode):
+                lines[key.value] = key.start_mark.line + 1
+        return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:  # 5,000 digits, the 45th of May
+            what = f"{node.value[:40]!r} is no number or date that can be read"
+            raise _BadValue(problem=what, problem_mark=node.start_mark) from error
+
+
+class _BadValue(yaml.MarkedYAMLError):
+    """YAML, but not what a configuration may hold."""
+
+
 def _mapping(text: str, where: str) -> tuple[dict[str, int], dict[str, Any]]:
     """Return the line of each key, and the values."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        values = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{where}:{line}: not YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{where}: not YAML: {reason_of(error)}") from error
-    if values is None:
+        what = "" if isinstance(error, _BadValue) else "not YAML: "
+        raise ConfigError(f"{where}:{line}: {what}{error.problem}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError(
+            f"{where}:{line}: not YAML: holds the control character {chr(error.character)!r}"
+        ) from error
+    except RecursionError as error:
+        raise ConfigError(f"{where}: not YAML: lists or mappings in each other too deep") from error
+    if node is None or values is None:
         return {}, {}
-    if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
-        raise ConfigError(f"{where}:1: must be a list of `key: value` lines")
-    lines: dict[str, int] = {}
-    for key, _ in node.value:
-        line = key.start_mark.line + 1
-        if key.value in lines:
-            # YAML would silently take the last one.
-            raise ConfigError(
-                f"{where}:{line}: {key.value} is given twice (first in line {lines[key.value]})"
-            )
-        lines[key.value] = line
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError(f"{where}:1: must be `key: value` lines")
+    lines = {key.value: key.start_mark.line + 1 for key, _ in node.value}
     return lines, {str(key): value for key, value in values.items()}
+
+
+#: What pydantic says in Python's words.
+_PLAIN = {
+    "tuple_type": "must be a list, as [a, b]",
+    "dict_type": "must be a mapping, as {name: value}",
+}
 
 
 def _problems(
@@ -73,7 +105,7 @@ def _problems(
             inside = "".join(f"[{part!r}]" for part in item["loc"][1:] if part in _parts(item))
             # as it was written, with its unit
             written = values.get(key) if len(item["loc"]) == 1 else item["input"]
-            message = item["msg"].removeprefix("Value error, ")
+            message = _PLAIN.get(item["type"], item["msg"].removeprefix("Value error, "))
             message = message[0].lower() + message[1:]
             found[key] = f"{place}: {key}{inside}: {message}, not {written!r}"
     return list(found.values())

@@ -129,8 +129,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def _connect(options: argparse.Namespace) -> Iterator[Transport]:
-    transport = connect(read_broker_url(options.url, os.environ))
+def _connect(options: argparse.Namespace, make: bool = False) -> Iterator[Transport]:
+    transport = connect(read_broker_url(options.url, os.environ), make)
     try:
         yield transport
     finally:
@@ -141,12 +141,12 @@ def _list_queues(options: argparse.Namespace) -> list[str]:
     """Return the names of all job queues of the pools that are meant."""
     lanes = read_bounds(options.lanes, os.environ)
     pools = options.pool or [os.environ.get("THYME_QUEUE") or DEFAULT_POOL]
-    return [queue for pool in pools for queue in list_queues(pool, lanes)]
+    return [queue for pool in pools for queue in list_queues(check_pool(pool), lanes)]
 
 
 def _run_topology(options: argparse.Namespace, output: Output) -> int:
     pools = _list_queues(options)
-    with _connect(options) as transport:
+    with _connect(options, make=True) as transport:
         missing = queues.list_missing(transport, pools)
         transport.declare_topology(pools)
         output.print_queues(

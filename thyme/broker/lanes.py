@@ -20,6 +20,8 @@ from typing import Final
 from commandline.units import parse_time
 from thyme.errors import BadInvocation
 
+#: Characters of a pool's name, as in a message.
+_MAX_POOL: Final = 255
 #: What tells a lane's queue from a pool's: no pool has it in its name.
 INFIX: Final = ".lane."
 #: Matches what follows a pool's name in those of its queues, for the broker's permissions.
@@ -101,7 +103,11 @@ def is_lane(queue: str, pool: str) -> bool:
 
 
 def check_pool(name: str) -> str:
-    """Return the name of a pool; raises BadInvocation where it is one of a lane."""
+    """Return the name of a pool; raises BadInvocation where it is none, or one of a lane."""
+    if not name or len(name) > _MAX_POOL or not name.isprintable():
+        raise BadInvocation(
+            f"pool {name[:_MAX_POOL]!r}: give 1 to {_MAX_POOL} printable characters"
+        )
     if INFIX in name:
         raise BadInvocation(
             f"pool {name[:100]!r}: {INFIX!r} in a name is that of a lane; name the pool, "

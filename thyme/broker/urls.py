@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from thyme.errors import BadInvocation
+from thyme.errors import BadInvocation, BrokerUnreachable
 
 from .base import Transport
 
@@ -29,7 +30,8 @@ def check_url(url: str) -> str:
     except ValueError as error:
         raise BadInvocation(f"broker URL: {error}") from error
     path = unquote(parts.path)
-    odd = parts.netloc or parts.query or parts.fragment or not path.isprintable()
+    # urlsplit takes line ends out: a second line would become a part of the path
+    odd = parts.netloc or parts.query or parts.fragment or not (url + path).isprintable()
     if odd or not path.startswith("/") or path.endswith("/"):
         raise BadInvocation(
             f"broker URL {url!r}: write sqlite:///ABSOLUTE/PATH (four slashes in all, "
@@ -45,11 +47,11 @@ def make_amqp_url(text: str) -> str:
     return amqp_url.make_amqp_url(text)
 
 
-def connect(url: str) -> Transport:
+def connect(url: str, make: bool = True) -> Transport:
     """Connect to the broker at ``url``; raises BadInvocation, BrokerUnreachable or BrokerRefused.
 
     ``sqlite:////path/to/broker.db`` is the embedded default; the file is made by the
-    first process, its directory must exist. ``amqp[s]://`` is RabbitMQ
+    first process (with ``make``), its directory must exist. ``amqp[s]://`` is RabbitMQ
     (``amqp/url.py``): several hosts or URLs are nodes of one broker, of which
     the first that answers is taken, in random order.
     """
@@ -62,4 +64,7 @@ def connect(url: str) -> Transport:
         return AmqpTransport(parse(url))
     from .sqlite.transport import SqliteTransport
 
-    return SqliteTransport(unquote(urlsplit(url).path))
+    path = unquote(urlsplit(url).path)
+    if not make and not Path(path).exists():
+        raise BrokerUnreachable(f"broker {path}: no such file; the schedd makes it")
+    return SqliteTransport(path)

@@ -34,8 +34,6 @@ from .worker import Worker, WorkerSettings
 
 log = logging.getLogger(__name__)
 
-#: Characters of a pool's name, as in a message.
-MAX_POOL = 255
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 EPILOG = """\
@@ -120,14 +118,6 @@ def make_parser() -> argparse.ArgumentParser:
     return made
 
 
-def _check_pool(name: str) -> str:
-    if len(name) > MAX_POOL or not name.isprintable():
-        raise BadInvocation(
-            f"queue {name[:MAX_POOL]!r}: give at most {MAX_POOL} printable characters"
-        )
-    return check_pool(name)
-
-
 def _read_fallback(option: float | None, env: Mapping[str, str]) -> float:
     text = env.get("THYME_LANE_FALLBACK")
     if option is not None or not text:
@@ -194,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         env = dict(os.environ)
         settings = WorkerSettings(
-            pool=_check_pool(options.queue or env.get("THYME_QUEUE") or "alien_jobs"),
+            pool=check_pool(options.queue or env.get("THYME_QUEUE") or "alien_jobs"),
             lanes=read_bounds(options.lanes, env),
             lane_fallback=_read_fallback(options.lane_fallback, env),
             workdir=options.workdir or Path(env.get("TMPDIR") or "/tmp"),  # noqa: S108

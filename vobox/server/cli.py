@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -121,7 +122,7 @@ def parser() -> argparse.ArgumentParser:
         help="if workers take nothing from a lane for so long, let its first job start before all "
         "others (21600)",
     )
-    option("--site", default="", help="name of the site, a tag of the series")
+    option("--site", type=_site, default="", help="name of the site, a tag of the series")
     option(
         "--influxdb-url",
         action="append",
@@ -163,6 +164,13 @@ def _name(text: str) -> str:
     return text
 
 
+def _site(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,64}", text):  # as a node's
+        raise ValueError
+    return text
+
+
+_site.__name__ = "site (at most 64 letters, digits, . _ -)"
 _positive.__name__ = "number of seconds"
 _name.__name__ = "name (no blanks, no #)"
 

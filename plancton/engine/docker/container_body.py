@@ -43,7 +43,9 @@ _NEVER_LABELLED = {
     "/tmp",  # noqa: S108
 }  # fmt: skip
 _DEVICE_RIGHTS = re.compile(r"[rwm]{1,3}\Z")
-_USER = re.compile(r"[\w.-]+(:[\w.-]+)?\Z")
+_USER = re.compile(r"\w[\w.-]*(:\w[\w.-]*)?\Z")
+#: As the engine's own programs write it.
+_HOST = re.compile(r"(unix:///?\w.*|(tcp|https?|ssh)://[\w.\[].*)?\Z")
 _CAPABILITY = re.compile(r"-?[A-Z][A-Z0-9_]*\Z")
 
 
@@ -149,6 +151,9 @@ def find_problems(config: Config) -> Iterator[tuple[str, str]]:
         "ulimits": lambda: [_ulimit(*item) for item in config.ulimits.items()],
         "gpus": lambda: _gpus(config.gpus),
         "networks": lambda: _check_networks(config.networks),
+        "docker_host": lambda: _check(
+            _HOST, config.docker_host, "is not unix:///PATH or tcp://HOST:PORT"
+        ),
         "user_group": lambda: _check(_USER, config.user_group, "is not uid:gid"),
         "labels": lambda: _check_labels(config.labels),
         "cgroup_parent": lambda: _check(

@@ -37,6 +37,7 @@ def test_3_nothing_to_do_within_the_timeout(site: WorkerSite) -> None:
         (["--url", "sqlite:////dir/"], "write sqlite:///ABSOLUTE/PATH"),
         (["--url", "sqlite:////a%00b"], "write sqlite:///ABSOLUTE/PATH"),
         (["--url", "sqlite:////a?mode=ro"], "write sqlite:///ABSOLUTE/PATH"),
+        (["--url", "sqlite:////a\nsqlite:////b"], "write sqlite:///ABSOLUTE/PATH"),
         (["--url", "sqlite://[x"], "broker URL: Invalid IPv6 URL"),
         (
             ["--url", "http://x"],
@@ -47,8 +48,8 @@ def test_3_nothing_to_do_within_the_timeout(site: WorkerSite) -> None:
         (["--max-jobs", "-1"], "argument --max-jobs: invalid number of jobs value: '-1'"),
         (["--max-jobs", "x"], "argument --max-jobs: invalid number of jobs value: 'x'"),
         (["--nonsense"], "unrecognized arguments: --nonsense; see thyme-worker --help"),
-        (["--queue", "two\nlines"], "queue 'two\\nlines': give at most 255 printable characters"),
-        (["--queue", "q" * 256], "give at most 255 printable characters"),
+        (["--queue", "two\nlines"], "pool 'two\\nlines': give 1 to 255 printable characters"),
+        (["--queue", "q" * 256], "give 1 to 255 printable characters"),
     ],
 )
 def test_6_bad_invocation(site: WorkerSite, options: list[str], said: str) -> None:

@@ -13,7 +13,7 @@ from tests.support.worker_program import ROOT_ONLY, TRUE, WorkerSite, ended, run
 
 def test_the_url_is_read_from_a_file(site: WorkerSite) -> None:
     site.submit(TRUE)
-    (site.path / "url").write_text(f"{site.url}\n")
+    (site.path / "url").write_text(f"\ufeff{site.url}\r\n")  # as an editor of Windows does
 
     code, _said = site.run(
         env={"THYME_URL_FILE": f"{site.path}/url", "THYME_URL": "sqlite:////elsewhere/b.db"}
@@ -24,7 +24,12 @@ def test_the_url_is_read_from_a_file(site: WorkerSite) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "cannot read"), (b"", "is empty"), (b"\xff\xfe", "cannot read")],
+    [
+        (None, "cannot read"),
+        (b"", "is empty"),
+        (b"\xff\xfe", "is not UTF-8"),
+        (b"a" * 65537, "has more than 65536 characters"),
+    ],
 )
 def test_6_a_url_file_that_cannot_be_used(
     site: WorkerSite, content: bytes | None, said: str

@@ -135,9 +135,8 @@ def without_time(texts: tuple[str, str]) -> list[str]:
 
 def other(schedd: LiveSchedd, **changes: str) -> subprocess.CompletedProcess[str]:
     """Start a second schedd that differs in these options only."""
-    command = schedd.command()
-    for name, value in changes.items():
-        command[command.index(f"--{name}") + 1] = value
+    # the last one counts
+    command = [*schedd.command(), *(f"--{name}={value}" for name, value in changes.items())]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
@@ -191,6 +190,11 @@ def test_a_second_schedd_is_refused_with_one_line(schedd: LiveSchedd, tmp_path: 
         ({"spool": "/proc/nope"}, 5, "spool /proc/nope"),
         ({"socket": "/proc/nope/s.sock"}, 5, "socket /proc/nope/s.sock"),
         ({"lease": "0"}, 6, "argument --lease: invalid number of seconds value: '0'"),
+        (
+            {"site": "a b"},
+            6,
+            "argument --site: invalid site (at most 64 letters, digits, . _ -) value: 'a b'",
+        ),
         ({"name": "a b"}, 6, "argument --name: invalid name (no blanks, no #) value: 'a b'"),
         ({"name": ""}, 6, "argument --name"),
     ],

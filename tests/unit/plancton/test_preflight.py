@@ -148,7 +148,20 @@ def test_every_problem_is_reported_in_a_line_of_its_own() -> None:
         ("docks_per_loop: 0", "1: docks_per_loop: input should be greater than or equal to 1, "
          "not 0"),
         ("engine: podman", "1: engine: input should be 'docker' or 'process', not 'podman'"),
-        ("- a\n- b", "1: must be a list of `key: value` lines"),
+        ("- a\n- b", "1: must be `key: value` lines"),
+        ("hello", "1: must be `key: value` lines"),
+        ("site: a\nenvironment:\n  A: x\n  A: y", "4: A is given twice (first in line 3)"),
+        ("site: a\ndocker_image: \"a\x1b\"", "2: not YAML: holds the control character '\\x1b'"),
+        ("site: a\npids_limit: " + "9" * 5000, "2: '" + "9" * 40 + "' is no number or date that "
+         "can be read"),
+        ("site: a\nstops: [2026-11-45]", "2: '2026-11-45' is no number or date that can be read"),
+        ("binds: /a:/b", "1: binds: must be a list, as [a, b], not '/a:/b'"),
+        ("environment: [A]", "1: environment: must be a mapping, as {name: value}, not ['A']"),
+        ("prometheus: 127.0.0.1", "1: prometheus: write ADDRESS:PORT, e.g. 127.0.0.1:9095, not "
+         "'127.0.0.1'"),
+        ('influxdb_url: "http://x\\n:8086/#db"', "1: influxdb_url: the URL of an InfluxDB holds "
+         "a blank or a control character; write "
+         "http[s]://[USER[:PASSWORD]@]HOST[:PORT][/?OPTIONS]#DATABASE"),
         ("a: b: c", "1: not YAML: mapping values are not allowed here"),
         ("main_sleep: 3\nmain_sleep: 4", "2: main_sleep is given twice (first in line 1)"),
         ("max_docks: ncpu - 2", "1: max_docks: cannot compute 'ncpu - 2': 'ncpu' is undefined; "
@@ -184,9 +197,27 @@ def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_text_is_one_clear_line(tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match=r"config\.yaml: cannot be read: "):
+    (tmp_path / "config.yaml").write_bytes(b"site: a\nuser_group: caf\xe9\n")
+    with pytest.raises(ConfigError, match=r"config\.yaml:2: is not UTF-8; store the file in that"):
         load_config(tmp_path / "config.yaml", FACTS)
+
+
+def test_a_file_without_end_is_one_clear_line() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^/dev/zero: has more than 1000000 bytes, the most of a configuration$"
+    ):
+        load_config(Path("/dev/zero"), FACTS)
+
+
+def test_lists_in_lists_without_end_are_one_clear_line() -> None:
+    assert problem("[" * 100_000) == (
+        "config.yaml: not YAML: lists or mappings in each other too deep"
+    )
+
+
+def test_a_merged_mapping_may_be_changed() -> None:
+    text = "environment: {<<: {A: a, B: b}, A: c}"
+    assert parse_config(text, "config.yaml", FACTS).environment == {"A": "c", "B": "b"}
 
 
 # Expressions

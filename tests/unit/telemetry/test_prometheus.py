@@ -8,7 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from telemetry.points import Field, Point, Series
-from telemetry.prometheus import BadAddress, Newest, Page, parse
+from telemetry.prometheus import Newest, Page
+from telemetry.targets import BadTarget, parse_address
 from tests.support.services.rabbitmq import free_port
 
 WEATHER = Series(
@@ -94,22 +95,24 @@ def test_a_gauge_that_is_not_told_again_is_gone() -> None:
 
 
 def test_addresses() -> None:
-    assert parse("127.0.0.1:9095") == ("127.0.0.1", 9095)
-    assert parse("[::1]:9095") == ("::1", 9095)
-    assert parse(":9095") == ("0.0.0.0", 9095)  # noqa: S104
+    assert parse_address("127.0.0.1:9095") == ("127.0.0.1", 9095)
+    assert parse_address("[::1]:9095") == ("::1", 9095)
+    assert parse_address(":9095") == ("0.0.0.0", 9095)  # noqa: S104
 
 
-@pytest.mark.parametrize("address", ["", "9095", "here", "here:", "here:x", "here:0", "here:70000"])
+@pytest.mark.parametrize(
+    "address", ["", "9095", "here", "here:", "here:x", "here:0", "here:70000", "here:" + "9" * 5000]
+)
 def test_a_wrong_address_is_told(address: str) -> None:
-    with pytest.raises(BadAddress, match=r"write ADDRESS:PORT, e\.g\. 127\.0\.0\.1:9095, not"):
-        parse(address)
+    with pytest.raises(BadTarget, match=r"write ADDRESS:PORT, e\.g\. 127\.0\.0\.1:9095, not"):
+        parse_address(address)
 
 
 def test_an_address_in_use_is_told() -> None:
     port = free_port()
     page = Page(new(), f"127.0.0.1:{port}")
     try:
-        with pytest.raises(BadAddress, match=f"cannot listen at 127.0.0.1:{port}: Address already"):
+        with pytest.raises(BadTarget, match=f"cannot listen at 127.0.0.1:{port}: Address already"):
             Page(new(), f"127.0.0.1:{port}")
     finally:
         page.close()

@@ -97,6 +97,7 @@ def test_a_password_can_come_from_a_file_and_is_never_shown(tmp_path: Path) -> N
     secret.write_text("geheim\n")
     from_file = parse(f"https://u@influx/?password_file={secret}#db")
     assert from_file.secret() == "geheim"
+    assert len(parse("http://u@x/?password_file=/dev/zero#db").secret()) == 4096
     assert "geheim" not in repr(from_file) + repr(parse("http://u:geheim@influx#db"))
 
 

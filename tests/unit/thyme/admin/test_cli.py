@@ -101,8 +101,9 @@ def test_purging_a_pool_purges_its_lanes_and_purging_a_lane_that_lane(
     assert asked(capsys, "purge", POOL, "--yes") == {"put_aside": 2}
 
 
+@pytest.mark.usefixtures("broker")
 def test_purging_a_pool_that_nobody_uses_says_that_nothing_was_done(
-    url: str, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert cli.main(["purge", "alien_jbos"]) == 1
     assert capsys.readouterr().err == (
@@ -268,8 +269,19 @@ def test_a_broker_that_cannot_be_used_is_exit_code_4(
 ) -> None:
     assert cli.main(["status", "--url", f"sqlite://{tmp_path}/no/such/broker.db"]) == 4
     said = capsys.readouterr().err
-    assert said.startswith("thyme-admin: ")
-    assert said.count("\n") == 1
+    assert (
+        said == f"thyme-admin: broker {tmp_path}/no/such/broker.db: no such file; the schedd "
+        "makes it\n"
+    )
+
+
+def test_only_topology_makes_a_broker(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for argv in (["dead"], ["purge", POOL], ["requeue-dead", "--all"]):
+        assert cli.main(argv) == 4
+        assert "no such file" in capsys.readouterr().err
+    assert cli.main(["topology", "--pool", ""]) == 6
+    assert "pool '': give 1 to 255" in capsys.readouterr().err
+    assert cli.main(["topology"]) == 0
 
 
 @pytest.mark.parametrize("argv", [[], ["explode"], ["purge"], ["roles"], ["status", "--pool"]])

@@ -77,6 +77,12 @@ def test_wrong_lanes_are_refused_with_what_to_write(text: str, says: str) -> Non
     assert str(caught.value) == says
 
 
+@pytest.mark.parametrize("name", ["", "a\nb", "q" * 256])
+def test_the_name_of_a_pool_is_bounded(name: str) -> None:
+    with pytest.raises(BadInvocation, match=r"give 1 to 255 printable characters"):
+        check_pool(name)
+
+
 def test_no_pool_is_named_like_a_lane() -> None:
     assert check_pool("lane.600") == "lane.600"
     with pytest.raises(BadInvocation) as caught:

@@ -185,7 +185,7 @@ def test_a_submit_that_takes_too_much_cpu_is_refused(monkeypatch: pytest.MonkeyP
 def test_a_submit_whose_ads_are_too_long_together_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The schedd holds all jobs of a submit at once: 5,000 of 3 MB took 17 GB."""
+    """The schedd holds all jobs of a submit at once: 80 of 3 MB took 225 MB."""
     monkeypatch.setattr(condor_submit, "MAX_CHARACTERS", 200_000)
     text = f"{HEAD}arguments = {'x' * 50_000}"
     assert FakeSubmitHost().submit(f"{text}\nqueue 100\n").code == 0  # all share it
