@@ -110,15 +110,23 @@ class Node:
         """Return the names of the pilots that Docker runs."""
         return self.run("docker ps --filter label=plancton.node --format '{{.Names}}'").split()
 
-    def wait_for_pilots(self, count: int, seconds: float = 300.0) -> list[str]:
+    def wait_for_pilots(self, count: int) -> list[str]:
         """Wait until so many pilots run; return their names."""
         wait_until(
             lambda: len(self.running()) == count,
             f"{count} pilots",
-            timeout=seconds,
-            state=lambda: self.run("planctonctl explain; journalctl -u plancton -o cat -n 20"),
+            timeout=300.0,
+            state=self.said,
         )
         return self.running()
+
+    def end_pilots(self) -> None:
+        """Ask the pilots that run now to end."""
+        self.run(f"docker kill --signal TERM {' '.join(self.running())}")
+
+    def said(self) -> str:
+        """Return what the daemon says: why it starts pilots or not, and its last lines."""
+        return self.run("planctonctl explain; journalctl -u plancton -o cat -n 20")
 
     def read_group(self, name: str) -> str:
         """Return a file of the pilots' control group."""

@@ -23,6 +23,8 @@ GATEWAY = "10.0.2.2"
 #: Seconds for a disk that is made anew, and for a start without KVM on a busy machine.
 BUILD_SECONDS, BOOT_SECONDS = 900, 300.0
 _DISK_BYTES = 4 << 30
+#: A second disk, /dev/vdb, all zeros: as slow as one that spins, so that waiting for it shows.
+_SLOW_BYTES, _SLOW = 1 << 30, "if=virtio,format=raw,throttling.iops-total=300"
 _WITHOUT = "tcg,thread=multi"
 #: A feature that a KVM inside a virtual machine may refuse is left out.
 _CPU = "max,arch-capabilities=off"
@@ -73,6 +75,8 @@ class VirtualMachine:
         with open(disk, "wb") as file:
             file.truncate(_DISK_BYTES)
         subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", str(root), str(disk)], check=True)
+        with open(directory / "slow", "wb") as file:
+            file.truncate(_SLOW_BYTES)
         self._key = directory / "key"
         shutil.copy(KEPT / "key", self._key)
         self._key.chmod(0o600)
@@ -89,6 +93,7 @@ class VirtualMachine:
             "-smp", "2", "-m", "2G", "-no-reboot",
             "-kernel", str(KEPT / "vmlinuz"), "-initrd", str(KEPT / "initrd"), "-append", _KERNEL,
             "-drive", f"file={self.directory / 'disk'},if=virtio,format=raw",
+            "-drive", f"file={self.directory / 'slow'},{_SLOW}",
             "-netdev", network, "-device", "virtio-net-pci,netdev=net",
             "-device", "virtio-rng-pci", "-serial", f"file:{self.directory / 'console.log'}",
             *options,
@@ -148,10 +153,11 @@ class VirtualMachine:
         return "\n".join(log.read_text(errors="replace")[-2000:] for log in logs if log.exists())
 
     def clean(self) -> None:
-        """End it, and remove its disk."""
+        """End it, and remove its disks."""
         if self._qemu is not None:
             self.cut_power()
-        (self.directory / "disk").unlink(missing_ok=True)
+        for disk in ("disk", "slow"):
+            (self.directory / disk).unlink(missing_ok=True)
 
     def _answers(self) -> bool:
         assert self._qemu is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -19,6 +20,29 @@ while :; do
     cp /etc/plancton/config.yaml new; mv new /etc/plancton/config.yaml; planctonctl reload
     docker load -i image.tar; date > loaded; sync loaded
 done
+"""
+#: What each of two pilots holds, of 2 GB.
+_HELD = 500_000_000
+_HOLD = f"""
+import signal
+signal.signal(signal.SIGTERM, lambda *_: exit())
+held = b"x" * {_HELD}
+while True: signal.pause()
+"""
+#: Pilots run the node's own Python.
+_HOLDING = {
+    "docker_cmd": ["python3", "-c", _HOLD],
+    "binds": ["/usr:/usr:ro", "/lib:/lib:ro", "/lib64:/lib64:ro"],
+    "max_dock_mem": 600_000_000,
+    "mem_reserve": 10_000_000,
+    "memory_stall": 10,
+}
+#: The owner reads 800 MB again and again, from a slow disk unless they are in memory.
+_READ = """
+import mmap, os, random
+file = os.open("/dev/vdb", os.O_RDONLY)
+data = mmap.mmap(file, 800_000_000, prot=mmap.PROT_READ)
+while True: data[random.randrange(len(data))]
 """
 pytestmark = [pytest.mark.long, pytest.mark.timeout(BUILD_SECONDS + 2 * BOOT_SECONDS + 600)]
 
@@ -77,7 +101,7 @@ def test_a_missing_apparmor_parser_is_said_in_one_line_with_its_remedy(node: Nod
             lambda: remedy in node.run("planctonctl explain"),
             "the remedy",
             timeout=120.0,
-            state=lambda: node.run("planctonctl explain; journalctl -u plancton -o cat -n 20"),
+            state=node.said,
         )
         logged = node.run("journalctl -u plancton -o cat").splitlines()
         told = [line for line in logged if "AppArmor" in line]
@@ -86,6 +110,54 @@ def test_a_missing_apparmor_parser_is_said_in_one_line_with_its_remedy(node: Nod
     finally:
         node.run("mv /root/apparmor_parser /usr/sbin/; systemctl restart docker; planctonctl retry")
     node.wait_for_pilots(2)
+
+
+def _read_pressure(node: Node) -> tuple[float, int]:
+    """Return the share of time in which all waited for memory, percent, and the killed."""
+    full = node.run("grep full /proc/pressure/memory").split("avg10=")[1].split()[0]
+    return float(full), int(node.run("grep -w oom_kill /proc/vmstat").split()[1])
+
+
+def _list_evicted(node: Node) -> set[str]:
+    """Return the names of the last pilots that gave their memory back."""
+    ended = node.status()["ended"]
+    return {one["name"] for one in ended if one["stop_reason"] == "memory is short"}
+
+
+@pytest.fixture
+def restored(node: Node) -> Iterator[Node]:
+    """Give the node, which has its usual two pilots again afterwards."""
+    yield node
+    node.configure()
+    node.end_pilots()
+    node.wait_for_pilots(2)
+
+
+def test_pilots_are_evicted_one_by_one_while_tasks_wait_for_memory(restored: Node) -> None:
+    # What the owner reads counts as available memory: only the pressure tells that he waits.
+    node = restored
+    node.configure(**_HOLDING)
+    node.end_pilots()
+    wait_until(
+        lambda: (node.status()["host"]["pilots_mem"] or 0) > 2 * _HELD,
+        "pilots that hold memory",
+        timeout=300.0,
+        state=node.said,
+    )
+    before, killed = _list_evicted(node), _read_pressure(node)[1]
+    node.run(f"nohup python3 -c {shlex.quote(_READ)} > /dev/null 2>&1 & echo $! > /root/owner")
+    try:
+        wait_until(
+            lambda: "Tasks waited for memory" in node.run("planctonctl explain"),
+            "the wait for memory to be told",
+            timeout=300.0,
+            state=lambda: f"{_read_pressure(node)} {node.run('free -m')} {node.said()}",
+        )
+        wait_until(lambda: _list_evicted(node) - before, "an eviction", timeout=120.0)
+        wait_until(lambda: _read_pressure(node)[0] < 10.0, "the owner to go on", timeout=120.0)
+        assert _read_pressure(node)[1] == killed
+    finally:
+        node.run("kill $(cat /root/owner)")
 
 
 def test_after_a_power_cut_the_daemon_comes_up_and_nothing_is_left_of_before(node: Node) -> None:
