@@ -197,6 +197,20 @@ def test_a_submit_whose_ads_are_too_long_together_is_refused(
     )
 
 
+def test_a_submit_whose_ads_have_too_many_attributes_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(condor_submit, "MAX_ATTRIBUTES", 1000)
+    assert FakeSubmitHost().submit(f"{HEAD}queue 3\n").code == 0
+    more = "".join(f"+A{number} = 1\n" for number in range(400))
+    answer = FakeSubmitHost().submit(f"{HEAD}{more}queue 3\n")
+    assert answer.code == 1
+    assert answer.stderr.endswith(
+        "\nERROR: the ads of 3 jobs have more than 1000 attributes; submit fewer jobs at once, or "
+        "fewer attributes\n"
+    )
+
+
 def test_an_item_that_no_ad_can_hold_is_refused() -> None:
     answer = FakeSubmitHost().submit(f"{HEAD}queue output from (\nb\0\n)\n")
     assert answer.code == 1
