@@ -122,6 +122,11 @@ class FakeCaller:
         self.given = b""
         self.programs: dict[tuple[str, ...], tuple[int, bytes]] = {}
         self.ran: list[tuple[str, ...]] = []
+        #: how often the client was told that its command is at work
+        self.words = 0
+
+    def keep_waiting(self) -> None:
+        self.words += 1
 
     def stdin(self) -> bytes:
         return self.given

@@ -40,6 +40,8 @@ MAX_SUBMITS = 4
 TIMEOUT_SECONDS = 60.0
 #: Seconds that a program may take which the client runs for the schedd.
 RUN_TIMEOUT_SECONDS = 600.0
+#: Seconds between two words to a client that waits; it gives up after 120 s without one.
+ALIVE_SECONDS = 10.0
 #: Bytes of one frame of output.
 _FRAME_BYTES = 1 << 16
 
@@ -255,8 +257,7 @@ class _Connection(socketserver.StreamRequestHandler):
         try:
             for part in answer.more or ():
                 self._print(part)
-                # an empty frame shows whether the client is there, and shows it that the schedd is
-                self._frame(b"o", b"")
+                self.show_alive()
                 code = part.code
         except OSError:
             raise
@@ -272,6 +273,10 @@ class _Connection(socketserver.StreamRequestHandler):
             for start in range(0, len(data), _FRAME_BYTES):
                 self._frame(kind, data[start : start + _FRAME_BYTES])
 
+    def show_alive(self) -> None:
+        """Show the client that the schedd is there, and see whether it is; raises OSError."""
+        self._frame(b"o", b"")
+
     def _frame(self, kind: bytes, data: bytes) -> None:
         self.wfile.write(b"%s%08d" % (kind, len(data)) + data)
 
@@ -281,6 +286,7 @@ class _Caller:
 
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection
+        self._next_word = time.monotonic() + ALIVE_SECONDS
 
     def stdin(self) -> bytes:
         try:
@@ -293,6 +299,15 @@ class _Caller:
             return self._connection.run(argv, limit)
         except BadRequest as error:
             raise CommandRefused(str(error)) from error
+
+    def keep_waiting(self) -> None:
+        if time.monotonic() < self._next_word:
+            return
+        self._next_word = time.monotonic() + ALIVE_SECONDS
+        try:
+            self._connection.show_alive()
+        except OSError as error:
+            raise CommandRefused("the client went away") from error
 
 
 def _is_count(text: str) -> bool:

@@ -28,6 +28,12 @@ class Caller(Protocol):
         stdout. Raises CommandRefused if there was more, or if the client went away.
         """
 
+    def keep_waiting(self) -> None:
+        """Let the client know, from time to time, that its command is still at work.
+
+        Raises CommandRefused if the client went away.
+        """
+
 
 @dataclass(frozen=True)
 class Request:

@@ -183,6 +183,10 @@ class CommandGateway:
                     self._read_back(session, part[-1][0])
 
                 self._schedd.call(publish)
+                if self._request.caller is not None:
+                    # the jobs are queued whether the client still waits or not
+                    with contextlib.suppress(CommandRefused):
+                        self._request.caller.keep_waiting()
         finally:
             self._schedd.failed_submits.give_up(cluster)
 

@@ -88,7 +88,8 @@ class _CondorSubmit:
         self._now = now
         self._warnings: list[str] = []
         self._store = FileCache(files)
-        self._sources = TextSources(files, self._store, request.cwd, request.caller or NoCaller())
+        self._caller = request.caller or NoCaller()
+        self._sources = TextSources(files, self._store, request.cwd, self._caller)
         self.report: Report | None = None
         day = time.localtime(now)
         #: the macros that are there without an assignment
@@ -182,6 +183,7 @@ class _CondorSubmit:
                 len(jobs),
             ):
                 proc = len(jobs)
+                self._caller.keep_waiting()
                 if time.thread_time() - began > MAX_CPU_SECONDS:
                     raise submit_error(
                         f"making {proc} jobs took more than {MAX_CPU_SECONDS} s of CPU; submit "

@@ -111,3 +111,6 @@ class NoCaller:
     def run(self, argv: Sequence[str], _limit: int) -> tuple[int, bytes]:
         """Refuse to run a program; raises a submit error."""
         raise job_error(f"{' '.join(argv)}: commands cannot be run for this condor_submit")
+
+    def keep_waiting(self) -> None:
+        """Do nothing: nobody waits."""

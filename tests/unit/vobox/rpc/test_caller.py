@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import wait_until
 from vobox.client import client
+from vobox.rpc import server
 from vobox.rpc.server import Server
 from vobox.rpc.types import Answer, CommandRefused, Request
 
@@ -25,15 +28,21 @@ def handler(request: Request) -> Answer:
         return Answer(stderr=str(error), code=1)
 
 
+@contextmanager
+def serve(path: Path, answer: Callable[[Request], Answer]) -> Iterator[None]:
+    made = Server(path, answer, lambda _command, _argv: False)
+    thread = threading.Thread(target=made.serve_forever, args=(0.05,))
+    thread.start()
+    yield
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Iterator[Path]:
-    server = Server(tmp_path / "s", handler, lambda _command, _argv: False)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield tmp_path / "s"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serve(tmp_path / "s", handler):
+        yield tmp_path / "s"
 
 
 def frames(stream: socket.SocketIO) -> Iterator[tuple[bytes, bytes]]:
@@ -57,6 +66,42 @@ def talk(path: Path, *replies: bytes) -> dict[bytes, bytes]:
                     if not left:
                         line.shutdown(socket.SHUT_WR)
     return got
+
+
+def test_a_client_that_waits_is_told_from_time_to_time_that_the_schedd_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "ALIVE_SECONDS", 0.0)
+    told: list[str] = []
+
+    def work(request: Request) -> Answer:
+        assert request.caller is not None
+        request.caller.keep_waiting()
+        told.append("once")
+        assert line.recv(9) == b"o00000000"
+        line.close()
+        with pytest.raises(CommandRefused, match="the client went away"):
+            while True:
+                request.caller.keep_waiting()
+        told.append("gone")
+        return Answer()
+
+    with serve(tmp_path / "s", work), socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(60)
+        line.connect(str(tmp_path / "s"))
+        line.sendall(b"thyme-rpc 1 %d\n" % len(REQUEST) + REQUEST)
+        wait_until(lambda: told == ["once", "gone"], "the client to be gone")
+
+
+def test_a_client_is_not_told_more_often_than_it_needs(tmp_path: Path) -> None:
+    def work(request: Request) -> Answer:
+        assert request.caller is not None
+        for _ in range(1000):
+            request.caller.keep_waiting()
+        return Answer("done")
+
+    with serve(tmp_path / "s", work):
+        assert talk(tmp_path / "s") == {b"o": b"done", b"x": b"0"}
 
 
 def framed(data: bytes) -> bytes:

@@ -211,6 +211,7 @@ def test_a_large_submit_lets_other_commands_in_between(
     assert slices == [2, 2, 1]
     wait_until(lambda: len(seen) == 3, "all three are answered")
     assert seen == [1, 2, 3]
+    assert running.caller.words == 3, "the client was told that the schedd is at work"
     assert running.idle() == 5
     assert FailedSubmits("vobox", running.ledger)._clusters == [], "and nothing is noted"
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.fake_broker import FakeBroker, FakeTransport
+from tests.support.fake_submit_host import FakeCaller
 from tests.support.schedd_parts import SCHEDD, Events, ad_of, read_all_jobs
 from tests.support.waiting import wait_until
 from thyme.broker import Record
@@ -36,6 +37,7 @@ class Running:
     def __init__(self, directory: Path, broker: FakeBroker, **settings: Any) -> None:
         self.directory, self.broker = directory, broker
         self.ready = threading.Event()
+        self.caller = FakeCaller()
         self.failed: list[BaseException] = []
         self.schedd: Schedd
         made = threading.Event()
@@ -59,7 +61,8 @@ class Running:
         assert made.wait(20)
 
     def request(self, command: str, *argv: str) -> Request:
-        return Request(command, argv, "/", {}, os.getuid(), os.getgid(), "games")
+        uid, gid = os.getuid(), os.getgid()
+        return Request(command, argv, "/", {}, uid, gid, "games", caller=self.caller)
 
     def run(self, command: str, *argv: str) -> Answer:
         return self.dispatch(self.request(command, *argv))

@@ -273,3 +273,9 @@ def test_the_items_of_the_queue_option_may_come_from_stdin() -> None:
     answer = host.submit(f"{HEAD}arguments = $(x)\n", "-queue", "x", "from", "-")
     assert answer.stdout.endswith("2 job(s) submitted to cluster 7.\n")
     assert [job.task.arguments for job in host.target.submitted[-1][1]] == [("a",), ("b",)]
+
+
+def test_a_client_hears_from_the_schedd_while_its_jobs_are_made() -> None:
+    host = FakeSubmitHost()
+    host.submit(f"{HEAD}queue 3\n")
+    assert host.caller.words == 3
