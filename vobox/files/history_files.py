@@ -40,6 +40,8 @@ MAX_SECONDS: Final = 3 * 86400.0
 MAX_WAITING: Final = 100_000
 #: Jobs read from the ledger at once: while it is read, its write-ahead log only grows.
 READ_JOBS: Final = 500
+#: Seconds of work after which the thread rests for as long: commands have the interpreter then.
+TURN_SECONDS: Final = 0.01
 #: Seconds between two looks for files that are too old.
 CLEAN_SECONDS: Final = 60.0
 _FILE = re.compile(r"\.?history\.\d+\.\d+(\.new)?")
@@ -104,6 +106,7 @@ class HistoryFiles:
         #: name → bytes, and time at which the job left the queue, oldest first, of our own
         self._kept: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._bytes = 0
+        self._turn_began = 0.0
 
     def add(self, jobs: Sequence[JobId]) -> None:
         """Let the files of these jobs be written, which left the queue as the ledger says now."""
@@ -200,6 +203,7 @@ class HistoryFiles:
         name = f"history.{job.id}"
         if name in self._kept:  # it left while ``_complete`` was at work
             return
+        self._rest()
         lines = "".join(f"{attribute} = {text}\n" for attribute, text in sorted(job.ad.pairs()))
         text = lines.encode("utf-8", "surrogateescape")
         new = f".{name}.new"
@@ -216,6 +220,11 @@ class HistoryFiles:
         self._has_failed = False
         if self._is_own:
             self._keep(name, len(text), job.left_at)
+
+    def _rest(self) -> None:
+        if time.monotonic() - self._turn_began > TURN_SECONDS:
+            time.sleep(TURN_SECONDS)
+            self._turn_began = time.monotonic()
 
     def _keep(self, name: str, size: int, left_at: float) -> None:
         self._kept[name] = (size, left_at)

@@ -391,3 +391,28 @@ def test_our_own_directory_is_beside_the_socket_and_readable_if_we_serve_all(
     history_files.make_directory(path)
     history_files.make_directory(path)
     assert stat.S_IMODE(path.stat().st_mode) == (0o755 if os.geteuid() == 0 else 0o700)
+
+
+def test_while_many_files_are_written_commands_have_half_of_the_time(
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, rested = 0.0, 0.0
+
+    def work() -> float:
+        nonlocal now
+        now += 0.002  # a file takes so long here
+        return now
+
+    def sleep(seconds: float) -> None:
+        nonlocal now, rested
+        now, rested = now + seconds, rested + seconds
+
+    start(bench)  # before the clock is ours
+    monkeypatch.setattr(history_files.time, "monotonic", work)
+    monkeypatch.setattr(history_files.time, "sleep", sleep)
+    e = [Events(JobId(38, proc)) for proc in range(50)]
+    bench.submit(*(each.submit() for each in e))
+    bench.record(*(each.removed() for each in e))
+    now = rested = 0.0
+    assert len(files(bench)) == 50
+    assert 0.35 < rested / now < 0.55
