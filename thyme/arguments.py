@@ -65,8 +65,7 @@ def read_broker_url(option: str | None, env: Mapping[str, str]) -> str:
         return check_url(option)
     if file := env.get("THYME_URL_FILE"):
         try:
-            # some editors begin a file with a byte order mark
-            with Path(file).open(encoding="utf-8-sig") as opened:
+            with Path(file).open(encoding="utf-8") as opened:
                 content = opened.read(_LONGEST_FILE + 1)
         except UnicodeError as error:
             raise BadInvocation(f"THYME_URL_FILE: {file} is not UTF-8") from error
@@ -77,9 +76,11 @@ def read_broker_url(option: str | None, env: Mapping[str, str]) -> str:
                 f"THYME_URL_FILE: {file} has more than {_LONGEST_FILE} characters; it is to hold "
                 "the broker's URL alone"
             )
-        if not content.strip():
+        # some editors begin a file with a byte order mark
+        content = content.removeprefix("\ufeff").strip()
+        if not content:
             raise BadInvocation(f"THYME_URL_FILE: {file} is empty")
-        return check_url(content.strip())
+        return check_url(content)
     if url := env.get("THYME_URL"):
         return check_url(url)
     if place := env.get("THYME_RABBITMQ"):

@@ -177,7 +177,7 @@ def test_a_url_file_that_jobs_can_read_is_pointed_out_once(site: HostileSite) ->
     worker = site.start(user, "--max-jobs=2", THYME_URL_FILE=str(site.url_file))
     _out, said = worker.communicate(timeout=60)
 
-    assert worker.returncode == 0
+    assert worker.returncode == 0, said
     assert re.sub(r"^[0-9-]+ [0-9:,]+ ", "", said) == (
         "thyme-worker: jobs run as this worker's own user and can read the broker's password in "
         f"{site.url_file}; let the worker be root, or hand it the URL through a pipe "

@@ -99,15 +99,17 @@ def test_4_a_full_disk(site: WorkerSite) -> None:
     done = subprocess.run(
         [
             sys.executable, "-c", script, "--url", site.url, "--workdir", str(site.work),
-            "--user", "self",
+            "--user", "self", "--timeout", "1",
         ],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
-    assert done.returncode == 4
+    assert done.returncode == 4, done
     last = done.stderr.splitlines()[-1]
     assert re.fullmatch(
-        rf"thyme-worker: broker {site.file}: (disk I/O error|database or disk is full)", last
+        rf"thyme-worker: gave up after --timeout: broker {site.file}: (disk I/O error|database or "
+        "disk is full)",
+        last,
     )
     assert "Traceback" not in done.stderr
     assert site.kinds() == []
