@@ -309,9 +309,11 @@ def main() -> int:
         help="BROKER of `make chaos` (embedded)",
     )
     options = parser.parse_args()
+    each: int = options.kills_per_round
     if options.kills < 1:
         parser.error(f"argument --kills (N of `make chaos`): at least 1, not {options.kills}")
-    each: int = options.kills_per_round
+    if each < 1:
+        parser.error(f"argument --kills-per-round: at least 1, not {each}")
     rounds = range(-(-options.kills // each))
     if options.round is not None:
         rounds = range(options.round, options.round + 1)
