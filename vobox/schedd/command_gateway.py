@@ -180,7 +180,7 @@ class CommandGateway:
                     if number == len(slices):
                         limits.add(self._request.user, sum(sizes))
                         session.state.failed_submits.complete(cluster)
-                    self._read_back(session, part[-1][0])
+                        self._read_back(session, part[-1][0])
 
                 self._schedd.call(publish)
                 if self._request.caller is not None:
