@@ -7,8 +7,6 @@ case has the text. The temporary directory has to be one that the pool's schedd 
 user's queue should be empty.
 """
 
-from __future__ import annotations
-
 import argparse
 import difflib
 import os

@@ -1,7 +1,5 @@
 """Replace what no two runs have in common in the output of condor commands."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import NamedTuple

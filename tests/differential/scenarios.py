@@ -1,7 +1,5 @@
 """Run recorded scenarios with the condor commands on PATH and compare the answers."""
 
-from __future__ import annotations
-
 import getpass
 import re
 import subprocess
@@ -75,7 +73,7 @@ def read_expected(step: Mapping[str, Any]) -> Reply:
 def run_scenario(
     scenario: Mapping[str, Any], place: Path, env: Mapping[str, str], patience: float = PATIENCE
 ) -> Iterator[Comparison]:
-    """Run the steps of a scenario in a directory; what each answered.
+    """Run the steps of a scenario in a directory; what each answered. Its jobs are removed.
 
     :param scenario: one of ``read_scenarios``
     :param place: an empty directory
@@ -89,21 +87,24 @@ def run_scenario(
     clusters: list[int] = []
     host = _call("condor_config_val FULL_HOSTNAME", place, env).stdout.strip()
     names = Names(getpass.getuser(), host, str(place))
-    for step in scenario["steps"]:
-        htcondor = read_expected(step)
-        expected = replace(htcondor, **step.get("ours", {}))
-        if names.user == "root":  # to whom HTCondor's condor_q shows the jobs of all
-            htcondor, expected = (
-                replace(each, stdout=_OWN_TOTALS.sub("", each.stdout))
-                for each in (htcondor, expected)
-            )
-        deadline = time.monotonic() + (patience if "until" in step else 0.0)
-        while True:
-            got = _run(step["run"], place, env, clusters, names)
-            if got in (htcondor, expected) or time.monotonic() > deadline:
-                break
-            time.sleep(0.2)
-        yield Comparison(step["run"], htcondor, got, expected, step.get("documented", ""))
+    try:
+        for step in scenario["steps"]:
+            htcondor = read_expected(step)
+            expected = replace(htcondor, **step.get("ours", {}))
+            if names.user == "root":  # to whom HTCondor's condor_q shows the jobs of all
+                htcondor, expected = (
+                    replace(each, stdout=_OWN_TOTALS.sub("", each.stdout))
+                    for each in (htcondor, expected)
+                )
+            deadline = time.monotonic() + (patience if "until" in step else 0.0)
+            while True:
+                got = _run(step["run"], place, env, clusters, names)
+                if got in (htcondor, expected) or time.monotonic() > deadline:
+                    break
+                time.sleep(0.2)
+            yield Comparison(step["run"], htcondor, got, expected, step.get("documented", ""))
+    finally:
+        _call("condor_rm -all", place, env)
 
 
 def _call(command: str, place: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

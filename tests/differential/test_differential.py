@@ -1,7 +1,5 @@
 """Our commands give HTCondor's recorded answers, or what the page of differences says."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from collections.abc import Iterator
