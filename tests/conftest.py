@@ -1,7 +1,5 @@
 """Fixtures that need a real service, for any test that names them."""
 
-from __future__ import annotations
-
 import re
 import signal
 from collections import Counter

@@ -1,7 +1,5 @@
 """Fixtures: newly installed hosts, and a deployed site from which most tests start."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any

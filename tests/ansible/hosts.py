@@ -4,8 +4,6 @@ They reach each other and their mirror; the internet they do not reach. systemd 
 a machine; where a host is to have init scripts, sshd alone does.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Collection

@@ -1,7 +1,5 @@
 """Jobs that a test submits on the site's VO box, on the host ``head``."""
 
-from __future__ import annotations
-
 import json
 
 from tests.ansible.site import Site

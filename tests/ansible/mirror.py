@@ -1,7 +1,5 @@
 """The mirrors of a site without internet: a proxy for Debian's packages and an index for pip."""
 
-from __future__ import annotations
-
 import hashlib
 import http.server
 import os

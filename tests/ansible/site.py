@@ -1,7 +1,5 @@
 """A site's inventory, and its playbooks run as by an administrator."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -4,8 +4,6 @@ node1 has Docker, and the daemon in a container of its own; node2 has Podman, an
 pip. All images come from a registry of the site's own, with a password and its authority.
 """
 
-from __future__ import annotations
-
 import json
 import tempfile
 from collections.abc import Iterator

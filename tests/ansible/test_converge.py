@@ -4,8 +4,6 @@ Pilots are processes here (test_containers has the others). node1 has init scrip
 systemd.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

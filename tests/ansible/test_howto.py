@@ -1,7 +1,5 @@
 """The how-to and the example inventory, compared with the playbooks and Ansible itself."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """``site_lanes`` in what the roles give to pilots, schedd and broker."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

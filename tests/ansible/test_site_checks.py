@@ -1,7 +1,5 @@
 """What the role site_checks refuses, without hosts."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The systemd units, which the tests' hosts cannot start: made by the roles, read by systemd."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

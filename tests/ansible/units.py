@@ -1,7 +1,5 @@
 """The systemd units that the roles write, made on this machine."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The benches by id; the ids are named in the issues and stay what they are."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from .condor_q import condor_q_af, condor_q_constraint, condor_q_table, condor_q_totals

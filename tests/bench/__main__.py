@@ -7,8 +7,6 @@ SIGTERM ends a run as Ctrl-C does: what the benches started is ended, and their
 directories go.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import signal

@@ -1,7 +1,5 @@
 """A site on a RabbitMQ of the bench's own, configured as it comes."""
 
-from __future__ import annotations
-
 import os
 import resource
 import subprocess

@@ -7,8 +7,6 @@ removed, and users ask.  Every ten seconds a line of the CSV file says what each
 the end a table says how much more that is per hour, from the second third of the time on.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import os

@@ -1,7 +1,5 @@
 """What condor_q costs with 100,000 jobs in the queue, as a user waits for it."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """What one condor_submit costs a CE that runs it by the hundred."""
 
-from __future__ import annotations
-
 import os
 import statistics
 import subprocess

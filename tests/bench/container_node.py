@@ -1,7 +1,5 @@
 """A node for benches: a Docker engine of its own, and the real daemon on it."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

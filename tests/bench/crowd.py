@@ -1,7 +1,5 @@
 """A schedd with 100,000 job agents in its queue, for the benches that ask it."""
 
-from __future__ import annotations
-
 import atexit
 import os
 import shutil

@@ -1,7 +1,5 @@
 """What the dashboards of a big site cost InfluxDB."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 import time

@@ -1,7 +1,5 @@
 """How fast short jobs get through the site on RabbitMQ."""
 
-from __future__ import annotations
-
 import statistics
 import time
 

@@ -1,7 +1,5 @@
 """How fast an idle node is filled."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor

@@ -5,8 +5,6 @@ from ``../shared/traces``, or from the directory that ``TRACES`` names.  Other t
 kinds may be there: ``planetlab-*``, ``*-nodes`` and ``*-runtimes``.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from itertools import islice

@@ -5,8 +5,6 @@ description, and then written again for each job with its numbers: making a
 million of them must not be what a bench measures.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from dataclasses import replace

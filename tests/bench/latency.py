@@ -1,7 +1,5 @@
 """How soon a job runs when a pilot is waiting for it."""
 
-from __future__ import annotations
-
 import statistics
 import subprocess
 import time

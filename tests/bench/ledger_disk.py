@@ -1,7 +1,5 @@
 """What the ledger takes on the disk with 100,000 typical AliEn agents."""
 
-from __future__ import annotations
-
 from .crowd import JOBS, crowd
 from .result import Result
 

@@ -4,8 +4,6 @@ pika costs some hundred KiB and milliseconds a connection; here it only writes a
 One connection has one channel. Whatever the broker closes with is raised where it is awaited.
 """
 
-from __future__ import annotations
-
 import asyncio
 import struct
 from collections import deque

@@ -6,8 +6,6 @@ THYME_URL. Standard output: ``connected`` when all wait, then a line with the mo
 each job that was recorded as started and acknowledged.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

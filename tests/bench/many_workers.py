@@ -1,7 +1,5 @@
 """Whether a broker and a schedd stay responsive with thousands of workers."""
 
-from __future__ import annotations
-
 import statistics
 import subprocess
 import sys

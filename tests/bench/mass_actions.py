@@ -1,7 +1,5 @@
 """What acting on 10,000 jobs at once costs, and how long a condor_submit waits meanwhile."""
 
-from __future__ import annotations
-
 import os
 import statistics
 import sys

@@ -1,7 +1,5 @@
 """What sending figures costs a node."""
 
-from __future__ import annotations
-
 import tempfile
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What one round of a schedd's figures takes."""
 
-from __future__ import annotations
-
 import logging
 import statistics
 import time

@@ -1,7 +1,5 @@
 """How fast the owner's own programs are while pilots use every core."""
 
-from __future__ import annotations
-
 import os
 import statistics
 import subprocess

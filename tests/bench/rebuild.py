@@ -1,7 +1,5 @@
 """How long a schedd with an empty disk needs for a long stream."""
 
-from __future__ import annotations
-
 import os
 import queue
 import tempfile

@@ -1,7 +1,5 @@
 """How soon the owner has the memory that pilots held."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import time

@@ -1,7 +1,5 @@
 """How soon a pilot that ended is replaced."""
 
-from __future__ import annotations
-
 import os
 import signal
 import statistics

@@ -1,7 +1,5 @@
 """What the daemon itself costs while nothing happens."""
 
-from __future__ import annotations
-
 import os
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What one bench says."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

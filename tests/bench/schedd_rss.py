@@ -3,8 +3,6 @@
 In a process of its own: what other benches asked before must not be in the figures.
 """
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 
 from .crowd import JOBS, Crowd, end, new_crowd

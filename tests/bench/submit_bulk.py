@@ -1,7 +1,5 @@
 """How fast one condor_submit queues many jobs, durably."""
 
-from __future__ import annotations
-
 import statistics
 import time
 

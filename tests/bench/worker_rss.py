@@ -1,7 +1,5 @@
 """What a pilot costs that has nothing to do."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

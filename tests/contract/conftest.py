@@ -1,7 +1,5 @@
 """One broker of each kind."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import pytest

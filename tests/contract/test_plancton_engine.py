@@ -4,8 +4,6 @@ The fake is held to the same promises as the engine it stands for; another
 engine joins with a harness of its own.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A real stream that forgets its records by size still rebuilds every job of a schedd."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The contract of ``thyme.broker.base.Transport``, jobs and stream: every transport passes."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 

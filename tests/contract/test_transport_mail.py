@@ -1,7 +1,5 @@
 """The contract of ``thyme.broker.base.Transport``, mail and waiting: every transport passes."""
 
-from __future__ import annotations
-
 import threading
 import time
 

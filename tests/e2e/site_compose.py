@@ -1,7 +1,5 @@
 """A site from docker-compose.yml, in a copy of the files: as its admin and its CE see it."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

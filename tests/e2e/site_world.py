@@ -6,8 +6,6 @@ Each line that arrives at LISTEN is appended to the file REPORTS before it is an
 what a job has said is known whatever becomes of the site.  METADATA answers any request over HTTP.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import sys

@@ -4,8 +4,6 @@ Debian's minimal system, made here: a package that a test needs and the list of 
 a program that the demo needs and the README forgets, fails here although this machine has it.
 """
 
-from __future__ import annotations
-
 import re
 import tempfile
 import threading

@@ -4,8 +4,6 @@ Debian 12 has compose 1.29 only. Where a machine has no v2, the tests download t
 Debian 13 and unpack it below ``build/``.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

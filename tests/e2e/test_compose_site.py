@@ -3,8 +3,6 @@
 The tests are one story, in the file's order: a site takes half a minute to start.
 """
 
-from __future__ import annotations
-
 import json
 import tempfile
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The demo, really run: once to its end, and interrupted in every way."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import re

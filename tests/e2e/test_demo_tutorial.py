@@ -1,7 +1,5 @@
 """All commands of the tutorial, in their order, in one bash."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

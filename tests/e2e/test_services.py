@@ -3,8 +3,6 @@
 `test_bare_machine.py` runs these on a machine that has nothing but what the list of services gives.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 from pathlib import Path

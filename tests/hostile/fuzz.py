@@ -5,8 +5,6 @@ libFuzzer's, for example ``-max_total_time=600`` and a directory of inputs. With
 prints the targets.
 """
 
-from __future__ import annotations
-
 import sys
 
 

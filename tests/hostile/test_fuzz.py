@@ -3,8 +3,6 @@
 ``python -m tests.hostile.fuzz TARGET`` runs one of them for as long as you like, by coverage.
 """
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

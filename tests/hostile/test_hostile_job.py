@@ -5,8 +5,6 @@ the attack both workers are the same processes, nothing of the job is left, and 
 a job finds out about its worker is in tests/integration/thyme/test_hostile_job.py.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import stat

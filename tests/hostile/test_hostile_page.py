@@ -4,8 +4,6 @@ Each page once ended the thread that reads pages, filled the memory, or could ha
 served, `planctonctl status` is timed and a pilot that ends is replaced.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

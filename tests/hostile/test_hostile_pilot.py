@@ -4,8 +4,6 @@ While each attack goes on, `planctonctl status` is timed, an honest pilot is sta
 that was there first is still the same.  No attacker ends when it is asked to.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone

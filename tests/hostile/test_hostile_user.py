@@ -5,8 +5,6 @@ an honest user's submit, query and job are timed; then the schedd must be the sa
 bounded size, and it must start again with what the attacker has left.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -3,8 +3,6 @@
 The attacker has the broker's password, as it lies on every node, and knows which jobs there are.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """What bash offers with a completion script of ours."""
 
-from __future__ import annotations
-
 import shlex
 import subprocess
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The condor commands' entry points, and their protocol without starting a program for each."""
 
-from __future__ import annotations
-
 import configparser
 import contextlib
 import os

@@ -1,7 +1,5 @@
 """A web server on loopback that serves a configuration."""
 
-from __future__ import annotations
-
 import ssl
 import threading
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Containers of pilots as Docker lists them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 NAME = "plancton-worker-abc123"

@@ -5,8 +5,6 @@ or ``after``, METHOD a method of Transport, N the how-manieth call of it (a ``ta
 nothing, and mail other than a claim, do not count).
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,7 +1,5 @@
 """One way for a test to start and observe pilots of a known kind on each engine."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from pathlib import Path

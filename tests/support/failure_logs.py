@@ -1,7 +1,5 @@
 """A log file for every failed test, and the list of them at the end of the run."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Generator

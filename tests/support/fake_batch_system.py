@@ -1,7 +1,5 @@
 """The demo CE with a fake batch system."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from demo_ce.agent import Behaviour

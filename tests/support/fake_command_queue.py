@@ -1,7 +1,5 @@
 """A job queue in memory for tests of the commands that change jobs."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """A fake InfluxDB: a database in memory that fails as a test wants."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """A node in memory: a clock that a test moves, an engine, and sensors with values of the test's."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A job queue in memory for tests of the query commands."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """A fake server on the commands' socket, and clients of it."""
 
-from __future__ import annotations
-
 import socket
 import subprocess
 import threading

@@ -1,7 +1,5 @@
 """A fake schedd and fake jobs for a worker, in virtual time."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 

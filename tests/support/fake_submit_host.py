@@ -1,7 +1,5 @@
 """A fake submit host and schedd for tests of condor_submit."""
 
-from __future__ import annotations
-
 import errno
 import fnmatch
 import os

@@ -4,8 +4,6 @@ A target is given any bytes. What it raises besides its own refusals is a fault,
 takes long; ``run`` checks both.
 """
 
-from __future__ import annotations
-
 import io
 import itertools
 import time

@@ -5,8 +5,6 @@ server-side expressions are computed. Intervals, transformations, texts and colo
 own code (``grafana_display.cjs``).
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import math

@@ -1,7 +1,5 @@
 """The dashboards held against the types that Grafana publishes (@grafana/schema), by tsc."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -3,8 +3,6 @@
 It is a process of its own: one process has one connection to the embedded broker's file.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

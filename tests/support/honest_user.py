@@ -1,7 +1,5 @@
 """A user who submits, asks and waits for a job, and how long each takes him."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ tries to read each PATH. Prints one JSON object; a refusal is the name of its er
 nothing but Python, as other users may not see this project.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import json

@@ -1,7 +1,5 @@
 """Workers of two users, whose broker has a password that no job may learn."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import shutil

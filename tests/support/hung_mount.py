@@ -4,8 +4,6 @@ The kernel blocks a process that opens a file there, without end, as with NFS. `
 server go on: each file can then be made and written, and what was written is kept.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import os

@@ -7,8 +7,6 @@ longest chain of imports below it. An import back up is one that must be removed
 free of cycles.
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 import sys

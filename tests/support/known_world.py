@@ -16,8 +16,6 @@ Everything is constant, so that each figure can be counted by hand:
   gpu one with 2 of 20. s2 loses the broker and finishes nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 

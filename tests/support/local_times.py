@@ -1,7 +1,5 @@
 """Local times of a node."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from zoneinfo import ZoneInfo
 

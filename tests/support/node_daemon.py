@@ -1,7 +1,5 @@
 """A node with the real daemon: its directories, its commands, and its clean-up."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """States of a node as values, and what a decision about them contains."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from plancton.config.model import Config

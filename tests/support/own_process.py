@@ -1,7 +1,5 @@
 """Runs tests that kill all their child processes in a process of their own."""
 
-from __future__ import annotations
-
 import os
 import traceback
 

@@ -4,8 +4,6 @@ Every process carries ``PLANCTON_TEST_SITE=<root>`` in its environment or works
 below the root, which is how ``left_over`` finds what has not ended.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """A DockerEngine on real Docker, and direct questions to Docker."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """A real job in a real scratch directory, run as the worker runs it."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

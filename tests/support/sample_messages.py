@@ -1,7 +1,5 @@
 """Messages for tests: generated ones, one example of each kind, and their encoded parts."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import fields
 

@@ -1,7 +1,5 @@
 """Commands and conditions for tests of a schedd on a real RabbitMQ."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Jobs, events and the parts of a schedd without processes."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A real thyme-schedd, the real condor commands and real workers, for the integration tests."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

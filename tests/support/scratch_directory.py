@@ -1,7 +1,5 @@
 """A scratch directory with a job's files in it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from thyme.protocol.job import SandboxFile, Task

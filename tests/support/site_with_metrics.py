@@ -1,7 +1,5 @@
 """A site that has run and has had every kind of fault, with its series in one database."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """ClassAd expressions that take a tenth of a second of CPU, as far as that can be had."""
 
-from __future__ import annotations
-
 _ONE = 'isError(regexp("^(a+)+$",strcat("aaaaaaaaaaaaaaaaaaaaaaaaaaa!",{})))'
 
 

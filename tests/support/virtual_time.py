@@ -1,7 +1,5 @@
 """A clock that moves only by waiting, to the next planned event or to the end of the wait."""
 
-from __future__ import annotations
-
 import heapq
 import itertools
 from collections.abc import Callable

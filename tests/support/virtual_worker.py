@@ -1,7 +1,5 @@
 """A worker in virtual time, with a fake broker, clock and jobs."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Wait for a condition with a deadline; tests must not wait in any other way."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import TypeVar

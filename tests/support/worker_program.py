@@ -1,7 +1,5 @@
 """``thyme-worker`` as a program with its own broker, and a schedd that grants every claim."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import subprocess

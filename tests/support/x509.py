@@ -1,7 +1,5 @@
 """Makes certificates, keys and proxies for tests."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 

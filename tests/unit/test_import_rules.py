@@ -7,8 +7,6 @@
 * the thin condor commands run on an old CE's Python 3.6 without any library.
 """
 
-from __future__ import annotations
-
 import ast
 import sys
 from pathlib import Path

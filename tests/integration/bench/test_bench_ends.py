@@ -1,7 +1,5 @@
 """A run of benches that is told to end leaves nothing behind."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Wrong variables of `make bench` and `make chaos` end in one line before anything is started."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

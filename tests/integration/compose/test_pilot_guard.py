@@ -1,7 +1,5 @@
 """compose/pilot_guard.sh with packets: what a pilot reaches of a cloud, and what others do."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Every panel and rule, on a real InfluxDB that a real site has filled."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from typing import Any

@@ -4,8 +4,6 @@ Rules are taken from the provisioned file as it stands, and evaluated minute by 
 real InfluxDB in which something goes wrong for a while.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ The world is in ``known_world``; panels are taken from the dashboards' files as 
 what they show is made by Grafana's own code (``grafana_rules``).
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The compiled wheels of the images on CC7 need no symbol that its C library (2.17) lacks."""
 
-from __future__ import annotations
-
 import configparser
 import re
 import subprocess

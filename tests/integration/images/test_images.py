@@ -1,7 +1,5 @@
 """Each image by itself: its user, health, end and contents."""
 
-from __future__ import annotations
-
 import io
 import json
 import re

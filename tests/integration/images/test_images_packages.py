@@ -1,7 +1,5 @@
 """The package step, as far as it can be checked without CC7 and EL9."""
 
-from __future__ import annotations
-
 import configparser
 import os
 import re

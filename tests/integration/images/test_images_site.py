@@ -1,7 +1,5 @@
 """The images together: a broker, a schedd, a VO box that shares only its socket, a worker."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """plancton-bootstrap with real git repositories on this disk."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

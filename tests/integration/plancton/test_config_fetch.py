@@ -1,7 +1,5 @@
 """Fetch one configuration from a real web server: good, bad, silent, endless, untrusted."""
 
-from __future__ import annotations
-
 import itertools
 import socket
 import threading

@@ -1,7 +1,5 @@
 """A configuration from a real web server over time: it changes, is bad, is away, is kept."""
 
-from __future__ import annotations
-
 import json
 import logging
 import threading

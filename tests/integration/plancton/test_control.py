@@ -1,7 +1,5 @@
 """Control of the real daemon: environment, commands, windows, another engine, back-offs."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

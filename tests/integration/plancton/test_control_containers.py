@@ -1,7 +1,5 @@
 """The real daemon's control of real containers: what is shown, a new engine, health, windows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The real daemon with real pilots: killed, restarted, stopped, drained, misconfigured."""
 
-from __future__ import annotations
-
 import os
 import random
 import signal

@@ -1,7 +1,5 @@
 """The Docker engine on real Docker: a pilot's rights, and containers that are not Plancton's."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Iterator

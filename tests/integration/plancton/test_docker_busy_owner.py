@@ -1,7 +1,5 @@
 """An owner who takes every core of a real node with real containers."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

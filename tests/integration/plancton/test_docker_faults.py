@@ -4,8 +4,6 @@ Docker is stopped, restarted, hung and full, and its containers are taken away. 
 daemon.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Callable, Iterator

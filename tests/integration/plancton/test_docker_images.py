@@ -1,7 +1,5 @@
 """Images from a real private registry, with the real daemon: missing, renewed, refused, gone."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

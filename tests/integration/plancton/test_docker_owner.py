@@ -1,7 +1,5 @@
 """The owner's protection on real Docker: control groups, usage, and the end of pilots."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Containers in odd states on real Docker: paused, never started, removed, restarted."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

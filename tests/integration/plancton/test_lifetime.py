@@ -1,7 +1,5 @@
 """A real daemon learns how long its node's idle periods last, remembers it, and tells pilots."""
 
-from __future__ import annotations
-
 import json
 import signal
 

@@ -1,7 +1,5 @@
 """SIGTERM to the first process of a real pid namespace: whether the kernel would drop it."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

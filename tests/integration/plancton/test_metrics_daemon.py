@@ -1,7 +1,5 @@
 """The metrics of the real daemon: a target that hangs delays nothing, and the day is kept."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

@@ -1,7 +1,5 @@
 """Observe the real daemon: logs, full disks, systemd, health, top; and simulate."""
 
-from __future__ import annotations
-
 import json
 import os
 import pty

@@ -1,7 +1,5 @@
 """The process engine on real processes: what the contract of engines cannot cover."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """What a simulation says is what a real daemon does with the same owner and the same jobs."""
 
-from __future__ import annotations
-
 import signal
 import time
 

@@ -1,7 +1,5 @@
 """Points on their way to a real InfluxDB: with users, with TLS, away, hung, full, restarted."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

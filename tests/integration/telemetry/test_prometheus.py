@@ -1,7 +1,5 @@
 """The pages for Prometheus, held against its own programs."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import time

@@ -1,7 +1,5 @@
 """The AMQP transport on a real RabbitMQ: what the contract does not say."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterator

@@ -3,8 +3,6 @@
 One server is harmed by one test after the other, and each leaves it well.
 """
 
-from __future__ import annotations
-
 import subprocess
 import threading
 import time

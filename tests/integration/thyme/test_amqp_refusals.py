@@ -1,7 +1,5 @@
 """What the AMQP transport says of a real RabbitMQ that does not let it in, or is not there."""
 
-from __future__ import annotations
-
 import socket
 import threading
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The AMQP transport over TLS, to a real RabbitMQ."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A worker with real jobs and a fake broker: job after job, and whatever a message may ask."""
 
-from __future__ import annotations
-
 import socket
 import time
 from dataclasses import replace

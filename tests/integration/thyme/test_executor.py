@@ -1,7 +1,5 @@
 """Real jobs in real scratch directories: what they see, what they use, how they end."""
 
-from __future__ import annotations
-
 import signal
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A job that is brought to its end: in its own way if it may, and nothing of it goes on."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Jobs that cannot start are held with the reason; a node that can start none holds no job."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

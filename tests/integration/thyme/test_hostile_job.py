@@ -1,7 +1,5 @@
 """A job that attacks its worker: with a worker that is root, and with one that is not."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

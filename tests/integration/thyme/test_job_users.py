@@ -1,7 +1,5 @@
 """As which user jobs run, what a worker needs for it, and that no two jobs share one."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Nothing is lost and nothing doubled when processes die with kill -9, at every step."""
 
-from __future__ import annotations
-
 import random
 import signal
 import subprocess

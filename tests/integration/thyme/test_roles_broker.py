@@ -1,7 +1,5 @@
 """What each user of the broker may do, on a RabbitMQ with the files of compose/rabbitmq."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import shutil

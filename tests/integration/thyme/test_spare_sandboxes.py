@@ -1,7 +1,5 @@
 """Real jobs of one worker, one after the other: what the next finds of the last."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """``thyme-worker`` on a real RabbitMQ that is slow to come, cuts it off, or does not know it."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

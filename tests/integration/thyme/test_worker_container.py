@@ -4,8 +4,6 @@ The pilot is what Plancton's Docker engine makes of its configuration; Python an
 the machine's own, bound into it.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

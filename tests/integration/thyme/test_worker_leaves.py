@@ -1,7 +1,5 @@
 """What ``thyme-worker`` costs, and how it leaves."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import time

@@ -1,7 +1,5 @@
 """``thyme-worker`` ends with 4 where the broker cannot be used, and says why."""
 
-from __future__ import annotations
-
 import re
 import sqlite3
 import subprocess

@@ -1,7 +1,5 @@
 """``thyme-worker`` as a program: its exit codes, and the page that tells of it."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Where ``thyme-worker`` is told of its broker and its pool, and how many jobs it takes."""
 
-from __future__ import annotations
-
 import socket
 import time
 from pathlib import Path

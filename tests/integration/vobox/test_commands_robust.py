@@ -4,8 +4,6 @@ Old CEs run the commands with their own Python: where this machine has old
 ones, they are tried, too.
 """
 
-from __future__ import annotations
-
 import array
 import fcntl
 import os

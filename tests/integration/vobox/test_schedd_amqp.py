@@ -1,7 +1,5 @@
 """The schedd, real workers and the condor commands on a real RabbitMQ."""
 
-from __future__ import annotations
-
 import os
 import signal
 from pathlib import Path

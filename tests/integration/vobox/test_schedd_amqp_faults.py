@@ -1,7 +1,5 @@
 """Several schedds on a real RabbitMQ, and what goes wrong between them and it."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

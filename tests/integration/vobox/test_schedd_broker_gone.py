@@ -1,7 +1,5 @@
 """The broker's file disappears under a running schedd: known, told, and nothing is made of it."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path

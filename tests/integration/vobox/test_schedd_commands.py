@@ -1,7 +1,5 @@
 """The commands for running jobs against a real schedd and a real worker."""
 
-from __future__ import annotations
-
 import os
 import signal
 import stat

@@ -1,7 +1,5 @@
 """As root: a user's file access is the user's, whatever he makes of links, pipes and /proc."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os

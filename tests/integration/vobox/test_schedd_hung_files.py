@@ -1,7 +1,5 @@
 """A submit directory on a file server that is gone stops its owner's jobs, and nothing else."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Jobs that say how long they are go to workers that live so long, on both brokers."""
 
-from __future__ import annotations
-
 import subprocess
 import time
 from collections.abc import Iterator

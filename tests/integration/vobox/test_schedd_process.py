@@ -1,7 +1,5 @@
 """The real schedd: started, ended, killed, and a second one beside it."""
 
-from __future__ import annotations
-
 import random
 import re
 import signal

@@ -1,7 +1,5 @@
 """A schedd run as root serves every user, and does for each only what he could do himself."""
 
-from __future__ import annotations
-
 import os
 import pwd
 import shutil

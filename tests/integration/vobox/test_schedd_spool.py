@@ -1,7 +1,5 @@
 """-spool, -remote and condor_transfer_data, and descriptions that take in other texts."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The real schedd, starved of disk and broker, and lied to."""
 
-from __future__ import annotations
-
 import os
 import resource
 import signal

@@ -1,7 +1,5 @@
 """Any bytes, and any command, on the socket of a real schedd: an answer, and it serves the next."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 from collections.abc import Iterator

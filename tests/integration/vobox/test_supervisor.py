@@ -1,7 +1,5 @@
 """A VO box of real processes: thyme-schedd, openssl, and CEs that are scripts."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

@@ -4,8 +4,6 @@ Of the machine below it sees the network and how to reach the package indexes, a
 files, processes and mounts are its own. All that runs in it ends with the command that started it.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

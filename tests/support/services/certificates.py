@@ -1,7 +1,5 @@
 """Certificates for tests: a CA, a server on loopback and a client."""
 
-from __future__ import annotations
-
 import datetime
 import ipaddress
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Both versions of compose: ``docker compose`` (v2), and docker-compose 1.29."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tests.setup.downloads import compose_plugin, compose_version

@@ -4,8 +4,6 @@ While it is cut, nothing arrives on either side and nobody is told, as where pac
 what was sent meanwhile arrives after it is mended, as TCP would send it again.
 """
 
-from __future__ import annotations
-
 import contextlib
 import select
 import socket

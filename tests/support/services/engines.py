@@ -1,7 +1,5 @@
 """A Docker engine and a Podman service of the tests' own."""
 
-from __future__ import annotations
-
 import resource
 import shutil
 import socket

@@ -1,7 +1,5 @@
 """Fixtures of the services: shared by the session, except those that a test may break."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path

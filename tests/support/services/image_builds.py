@@ -5,8 +5,6 @@ engine: the first starts it, the last one ends it. ``built_images`` is the fixtu
 for it needs ``pytest.mark.timeout(BUILD_SECONDS)``, as the first build takes minutes.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

@@ -1,7 +1,5 @@
 """Containers of the images of a site."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Images for tests, made without a registry."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Real InfluxDB servers for tests, on loopback, optionally with users or TLS."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import urllib.error

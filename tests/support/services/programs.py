@@ -1,7 +1,5 @@
 """Programs that tests start: whether they are installed, and how they are ended."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

@@ -3,8 +3,6 @@
 There is a link between each two of them, and one from the tests' own network to each.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """A private registry, and images uploaded through its API without an engine."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import hashlib

@@ -1,7 +1,5 @@
 """docker-compose.yml and .env: documented, pinned, limited, checked, without passwords."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

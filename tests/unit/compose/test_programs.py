@@ -1,7 +1,5 @@
 """The programs around docker-compose.yml: Plancton's start, the checks and the commands."""
 
-from __future__ import annotations
-
 import json
 import socket
 import stat

@@ -1,7 +1,5 @@
 """The secrets and certificates of a site with compose."""
 
-from __future__ import annotations
-
 import re
 import stat
 from pathlib import Path

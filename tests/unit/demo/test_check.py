@@ -1,7 +1,5 @@
 """Whatever may be wrong with a job is found and named; a right one passes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 

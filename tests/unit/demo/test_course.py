@@ -1,7 +1,5 @@
 """The demo's view of its site, and which fault comes when."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

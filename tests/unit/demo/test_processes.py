@@ -1,7 +1,5 @@
 """The demo's processes and directories: which are its own."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The report is one page that stands alone, and its picture shows what was sampled."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from html.parser import HTMLParser

@@ -1,7 +1,5 @@
 """The agent's script, really run: it works, checks, reports and ends as expected."""
 
-from __future__ import annotations
-
 import os
 import signal
 import stat

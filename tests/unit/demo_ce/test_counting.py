@@ -1,7 +1,5 @@
 """The demo CE counts agents as the real CEs do, and submits by their rule."""
 
-from __future__ import annotations
-
 import pytest
 
 from demo_ce.counting import CommandResult, Counts, Query, count_agents

@@ -1,7 +1,5 @@
 """The demo CE's loop with a fake batch system that writes real user logs."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

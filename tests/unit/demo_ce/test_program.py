@@ -1,7 +1,5 @@
 """``plancton-demo-ce`` as a program, on a batch system of three small shell scripts."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

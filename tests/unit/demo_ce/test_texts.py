@@ -5,8 +5,6 @@ themselves (Perl), run with the site and agent below; JAliEn's was put
 together by hand from its Java.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """The picture of the layers in the architecture page is that of the import rules."""
 
-from __future__ import annotations
-
 from itertools import zip_longest
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Commands and options that the pages name are those of the programs."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The decision pages are complete and listed in their index."""
 
-from __future__ import annotations
-
 import re
 from datetime import date
 from pathlib import Path

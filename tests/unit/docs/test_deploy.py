@@ -1,7 +1,5 @@
 """The files in deploy/: as their managers want them, and with what the image needs."""
 
-from __future__ import annotations
-
 import configparser
 import json
 import re

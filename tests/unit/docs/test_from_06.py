@@ -1,7 +1,5 @@
 """The page for people who come from Plancton 0.6 says what the programs do."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

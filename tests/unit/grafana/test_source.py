@@ -1,7 +1,5 @@
 """Dashboards and alert rules: made from one source, complete, with stable uids."""
 
-from __future__ import annotations
-
 import copy
 import importlib
 import json

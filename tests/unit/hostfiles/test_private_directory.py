@@ -1,7 +1,5 @@
 """Directories that another user could replace or fill are refused, with the reason."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Replacing a file: what a power cut may leave is the old content or the new one."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

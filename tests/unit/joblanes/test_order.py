@@ -1,7 +1,5 @@
 """Which lane a job waits in, and in which order lanes are looked at."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

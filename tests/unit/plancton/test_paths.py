@@ -1,7 +1,5 @@
 """The files of a node: their places, the flags, the lock."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 from pathlib import Path

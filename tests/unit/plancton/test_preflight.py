@@ -1,7 +1,5 @@
 """Load ``config.yaml``: the keys of 2017, the new ones, and every message about a mistake."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

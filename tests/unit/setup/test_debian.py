@@ -1,7 +1,5 @@
 """Installing Debian's packages, with an apt-get that says what the real one was seen to say."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The distribution's name, which must not fetch the Python 2 version of 2017 from PyPI."""
 
-from __future__ import annotations
-
 import configparser
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Python environments that cannot be made: one line says why and what to do."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Counting the tests that will be skipped, on tests of a project of its own."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

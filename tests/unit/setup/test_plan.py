@@ -1,7 +1,5 @@
 """What the set-up decides to install, to download, and to leave to somebody else."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.setup.downloads import DOWNLOADS

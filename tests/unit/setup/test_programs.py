@@ -1,7 +1,5 @@
 """Every program has help, a version, a manual page and completion, without any library."""
 
-from __future__ import annotations
-
 import configparser
 import re
 import shutil

@@ -1,7 +1,5 @@
 """What a person reads when a step of the set-up fails."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

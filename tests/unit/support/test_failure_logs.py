@@ -1,7 +1,5 @@
 """The end of a run that failed: pytest as a program, on a test that fails."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

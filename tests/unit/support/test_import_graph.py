@@ -1,7 +1,5 @@
 """The import graph is built from the sources, as worked out by hand here."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.import_graph import build_graph, main

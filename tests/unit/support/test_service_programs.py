@@ -1,7 +1,5 @@
 """Processes of services: those of one are killed and not those of others; one is stopped."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """The reference page of series is made from the code, and the number of series is bounded."""
 
-from __future__ import annotations
-
 import importlib
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The page for Prometheus: the newest points, real HTTP, real client."""
 
-from __future__ import annotations
-
 import urllib.request
 
 import pytest

@@ -1,7 +1,5 @@
 """The moments that points are stamped with."""
 
-from __future__ import annotations
-
 from telemetry.rounds import Rounds
 
 

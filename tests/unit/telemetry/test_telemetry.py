@@ -1,7 +1,5 @@
 """Points, targets, the buffer and the sender: nobody waits, nothing is lost within the bounds."""
 
-from __future__ import annotations
-
 import logging
 import math
 import threading

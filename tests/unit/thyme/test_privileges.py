@@ -1,7 +1,5 @@
 """Rights that were given up are gone, in the threads to come, too."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Windows and stops: their syntax, and the calendar on both changes of the clock."""
 
-from __future__ import annotations
-
 from datetime import datetime, timezone
 
 import pytest

@@ -1,7 +1,5 @@
 """The completion script of planctonctl, run by the shell that it is for."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 

@@ -1,7 +1,5 @@
 """The command line and the messages of planctonctl, without a daemon."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -1,7 +1,5 @@
 """The status as lines and a table, and the same with CPU use."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

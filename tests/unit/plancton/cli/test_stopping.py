@@ -1,7 +1,5 @@
 """Ending the daemon and its pilots, and what is said of pilots that are not known."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A configuration that changes while the daemon runs."""
 
-from __future__ import annotations
-
 import pytest
 
 from plancton.config.reload import ConfigWatch

@@ -1,7 +1,5 @@
 """What a restarted daemon still knows of failing pilots and of missing work."""
 
-from __future__ import annotations
-
 import json
 import logging
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Jumps of the wall clock: only the windows follow them."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The control loop on a fake node: what it does to the engine, and when it makes a pass."""
 
-from __future__ import annotations
-
 import json
 import logging
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Change from one engine to another while pilots run."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

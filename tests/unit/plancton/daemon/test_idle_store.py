@@ -1,7 +1,5 @@
 """What was learned of idle periods survives restarts; a broken file costs no more than itself."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

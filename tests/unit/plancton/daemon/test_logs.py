@@ -1,7 +1,5 @@
 """Logs that rotate, that cannot be written, and that go to syslog; and messages to systemd."""
 
-from __future__ import annotations
-
 import logging
 import socket
 from collections.abc import Iterator

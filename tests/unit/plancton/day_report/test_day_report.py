@@ -1,7 +1,5 @@
 """The node's last day: the ring file of constant size, the sums, and the page."""
 
-from __future__ import annotations
-
 import logging
 import re
 import xml.etree.ElementTree as ET

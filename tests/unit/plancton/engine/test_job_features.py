@@ -1,7 +1,5 @@
 """Machine/Job Features: the files of HSF-TN-2016-02, with values worked out by hand."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 

@@ -1,7 +1,5 @@
 """What ended pilots printed: bounded in bytes and in number, and no path comes out of a name."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Why a pilot's program could not be run."""
 
-from __future__ import annotations
-
 import errno
 from pathlib import Path
 

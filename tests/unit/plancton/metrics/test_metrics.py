@@ -1,7 +1,5 @@
 """What a node sends: the series of 2017 unchanged, and what an admin asks when things go wrong."""
 
-from __future__ import annotations
-
 import logging
 import urllib.request
 from dataclasses import replace

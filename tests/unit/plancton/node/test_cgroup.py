@@ -1,7 +1,5 @@
 """The control group of all pilots, on trees of files that look like those of a node."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """The sensors on an artificial /proc."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

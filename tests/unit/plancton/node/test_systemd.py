@@ -1,7 +1,5 @@
 """Asking systemd to keep a slice's property, by a systemctl that writes down what it was asked."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

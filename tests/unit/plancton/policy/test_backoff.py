@@ -1,7 +1,5 @@
 """The back-off without work, and the circuit breaker."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """What the begin and the end of a window do to pilots, and in which time zone."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The owner's smoothed load, and the limits that follow from it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

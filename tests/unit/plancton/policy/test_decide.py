@@ -1,7 +1,5 @@
 """What starts and why, on values alone."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """A pilot that fills the owner's disk is ended, and only that one."""
 
-from __future__ import annotations
-
 import pytest
 
 from plancton.config.model import Config

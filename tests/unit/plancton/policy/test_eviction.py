@@ -1,7 +1,5 @@
 """Which pilots are asked to end, when, and what does not start after that."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """How long a pilot may expect to live: what idle periods teach, and what it is told."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

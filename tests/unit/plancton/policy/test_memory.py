@@ -1,7 +1,5 @@
 """Nodes whose memory is the limit: OCCAM in 2017, where a job needed 10 GB without swap."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

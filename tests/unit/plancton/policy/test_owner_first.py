@@ -1,7 +1,5 @@
 """Rules about images, the owner's growth in memory, and the load that starts themselves cause."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

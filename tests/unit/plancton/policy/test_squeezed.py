@@ -1,7 +1,5 @@
 """An owner who takes the CPU of running pilots: who is kept and given up, and what TTL counts."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """What pilots were told about their end, and what is said of each of them."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """Simulate nodes: idle, full and changing owners, jobs that end or do not, windows and memory."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pytest

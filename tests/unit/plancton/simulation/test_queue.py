@@ -1,7 +1,5 @@
 """Read traces and lengths of jobs, and choose among the jobs that wait."""
 
-from __future__ import annotations
-
 import gzip
 import math
 import random

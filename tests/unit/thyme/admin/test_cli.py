@@ -1,7 +1,5 @@
 """``thyme-admin`` on the embedded broker: what it says, and what it does to the messages."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """``thyme-admin roles``: users, passwords and files, without a broker."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The lanes of a pool: how a site writes them, and how their queues are called."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

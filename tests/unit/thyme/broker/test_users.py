@@ -1,7 +1,5 @@
 """Whose messages about a job are believed."""
 
-from __future__ import annotations
-
 import pytest
 
 from thyme.broker.users import may_report

@@ -1,7 +1,5 @@
 """Messages are bytes that say what was meant, or are refused by name; nothing else happens."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import MISSING, fields, replace
 

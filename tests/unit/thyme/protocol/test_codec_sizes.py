@@ -1,7 +1,5 @@
 """How large a message may be, and what one that lies about its sizes comes to."""
 
-from __future__ import annotations
-
 import random
 import zlib
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Hold codes are HTCondor's: its library has their names and numbers as text."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """One event of many jobs is one record, and means as much as a record for each of them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """Before a job: the worker claims it at its schedd, in virtual time. No schedd, no start."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import replace
 

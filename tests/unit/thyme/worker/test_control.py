@@ -1,7 +1,5 @@
 """While a job runs: control mail and heartbeats, in virtual time."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.fake_schedd import FakeSchedd, submission

@@ -1,7 +1,5 @@
 """The ads in a job's scratch directory, and what a job gets of its machine."""
 
-from __future__ import annotations
-
 import resource
 import subprocess
 import sys

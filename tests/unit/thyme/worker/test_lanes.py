@@ -1,7 +1,5 @@
 """Which lane of its pool a worker takes a job from, in virtual time."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Why a job is ended for what it takes, and what the control group says of its memory."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """What a worker finds out about its node: users for jobs, what it offers, what a job uses."""
 
-from __future__ import annotations
-
 import os
 import pwd
 import stat

@@ -1,7 +1,5 @@
 """What a worker says and hears beside its work, in virtual time: limits, pauses, tails, waiting."""
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Iterator

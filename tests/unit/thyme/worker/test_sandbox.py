@@ -1,7 +1,5 @@
 """A scratch directory: what is put into it, what a job says in it, and that nothing of it stays."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import stat

@@ -1,7 +1,5 @@
 """Which files of a scratch directory come back, and why one that does not."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import replace
 from pathlib import Path

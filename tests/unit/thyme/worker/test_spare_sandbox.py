@@ -1,7 +1,5 @@
 """A scratch directory that the last job left empty: the next job's, unless anything is odd."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path

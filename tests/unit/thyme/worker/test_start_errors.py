@@ -1,7 +1,5 @@
 """A broker that goes away, messages that nobody can read, a node that cannot run jobs."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

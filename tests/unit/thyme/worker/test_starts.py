@@ -1,7 +1,5 @@
 """What a worker records and takes between two jobs."""
 
-from __future__ import annotations
-
 from tests.support.virtual_worker import Site, job
 from thyme.errors import BrokerUnreachable
 

@@ -1,7 +1,5 @@
 """The number of a worker on its machine: its own as long as it lives."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """How a worker leaves, how many jobs it takes and how long it waits, in virtual time."""
 
-from __future__ import annotations
-
 import signal
 
 import pytest

@@ -1,7 +1,5 @@
 """Job ads as text: names without case, literals, and expressions that cannot hurt."""
 
-from __future__ import annotations
-
 import classad2
 import pytest
 from hypothesis import example, given, settings

@@ -1,7 +1,5 @@
 """Slow expressions: what one user may spend on them."""
 
-from __future__ import annotations
-
 import time
 
 import pytest

@@ -1,7 +1,5 @@
 """Evaluating in a part of the ad gives what evaluating in all of it gives."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import classad2

@@ -4,8 +4,6 @@ Each program runs in a process of its own: in this one the library may be set up
 The values are those of HTCondor 25.14.0 (condor_q -af and the like on a personal pool).
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """No regular expression takes long, and each still means what it did."""
 
-from __future__ import annotations
-
 import time
 
 import classad2

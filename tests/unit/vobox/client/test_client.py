@@ -1,7 +1,5 @@
 """The thin commands in odd surroundings, without a schedd, and with something that is none."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import shutil

@@ -1,7 +1,5 @@
 """``-help`` and ``-version`` need no schedd, and are answered as the schedd answers them."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """condor_wait: texts, streams and exit codes on logs that are there, grow, or are none."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from pathlib import Path

@@ -1,7 +1,5 @@
 """condor_watch_q: its table, and when it ends, on logs that are there or grow."""
 
-from __future__ import annotations
-
 import os
 import pty
 import subprocess

@@ -1,7 +1,5 @@
 """What condor_hold, condor_suspend and the like leave in a job, and what its worker hears."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.fake_command_queue import Queue

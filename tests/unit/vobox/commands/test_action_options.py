@@ -1,7 +1,5 @@
 """Command lines of condor_rm and the like: words, options, and what is wrong with them."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.fake_command_queue import Queue

@@ -1,7 +1,5 @@
 """Whatever is typed after a command that changes jobs: an answer, never another exception."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 What HTCondor's own answers show (tests/differential/recorded/actions.yaml) is not repeated here.
 """
 
-from __future__ import annotations
-
 import time
 
 import pytest

@@ -4,8 +4,6 @@ In the new syntax ``"^v\d+"`` would be ``^vd+``: ``condor_rm -constraint '!regex
 would take the very jobs that it is to spare.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

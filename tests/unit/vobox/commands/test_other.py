@@ -1,7 +1,5 @@
 """condor_vacate, condor_reschedule, condor_config_val: texts, streams, exit codes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """condor_qedit and condor_prio: what may be changed, what is said, and that it lasts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The reference page of the commands is made from what they parse by, and names them all."""
 
-from __future__ import annotations
-
 from tests.support.command_socket import ROOT, list_entry_points
 from vobox.commands import editable_attributes, reference_page, tail
 from vobox.rpc import connection_limit

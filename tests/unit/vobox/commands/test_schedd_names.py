@@ -1,7 +1,5 @@
 """What ``-name`` and ``-pool`` may say, and what a title shows of an address."""
 
-from __future__ import annotations
-
 import pytest
 
 from vobox.commands.schedd_names import format_address, is_pool, is_schedd

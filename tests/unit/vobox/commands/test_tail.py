@@ -1,7 +1,5 @@
 """condor_tail: what a running job has written, through a worker that answers by mail."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Reading a user's directories is bounded."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Per-job history files, as ARC reads them."""
 
-from __future__ import annotations
-
 import errno
 import os
 import sqlite3

@@ -1,7 +1,5 @@
 """Output and user logs on the submit host: the right bytes in the right place, or why not."""
 
-from __future__ import annotations
-
 import errno
 import os
 import threading

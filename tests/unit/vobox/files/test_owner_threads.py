@@ -1,7 +1,5 @@
 """A file that does not answer keeps its owner waiting, and nobody else."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterator

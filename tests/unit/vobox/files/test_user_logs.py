@@ -1,7 +1,5 @@
 """Events of many jobs go into their user logs in order, each once, whatever the disk does."""
 
-from __future__ import annotations
-
 import errno
 import os
 from collections.abc import Iterator

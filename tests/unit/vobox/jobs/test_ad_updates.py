@@ -1,7 +1,5 @@
 """Which attributes a job has when (contract, section 5), and how its own policy ends it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import classad2

@@ -1,7 +1,5 @@
 """Event 028 has what HTCondor writes for job_ad_information_attrs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

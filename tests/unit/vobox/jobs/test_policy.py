@@ -1,7 +1,5 @@
 """The job's own policy expressions, as the real ClassAd library sees them."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.schedd_parts import NOW, Expression, ad_of

@@ -1,7 +1,5 @@
 """A job whose Requirements no machine can meet stays Idle, and is not run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """A run that lasts longer than it may is held, with HTCondor's codes and texts."""
 
-from __future__ import annotations
-
 from contextlib import closing
 from pathlib import Path
 

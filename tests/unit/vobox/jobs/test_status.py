@@ -1,7 +1,5 @@
 """JobStatus numbers are HTCondor's."""
 
-from __future__ import annotations
-
 import htcondor2
 
 from vobox.jobs import status

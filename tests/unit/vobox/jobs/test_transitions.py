@@ -1,7 +1,5 @@
 """Transitions of a job: every event in every state, in every order."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from dataclasses import replace

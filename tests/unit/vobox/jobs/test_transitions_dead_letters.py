@@ -1,7 +1,5 @@
 """Dead letters and forged records: no job is silently stuck, none is made up."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from contextlib import closing

@@ -1,7 +1,5 @@
 """Any events in any order: a job is always in a state that makes sense, and a rebuild agrees."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path

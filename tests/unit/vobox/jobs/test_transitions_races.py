@@ -1,7 +1,5 @@
 """Transitions of a job: ends, holds, releases and losses that cross each other."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

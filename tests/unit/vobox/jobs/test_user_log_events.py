@@ -1,7 +1,5 @@
 """The user log's text, read back by HTCondor's own reader and by the clients' patterns."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """HTCondor's own reader finds the same in the XML form of an event as in its text."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import htcondor2

@@ -1,7 +1,5 @@
 """Ads and messages come back from the ledger as they were, and take little room."""
 
-from __future__ import annotations
-
 import contextlib
 import random
 import sqlite3

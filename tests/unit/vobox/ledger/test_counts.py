@@ -1,7 +1,5 @@
 """The numbers of jobs that the ledger keeps are those that one would count."""
 
-from __future__ import annotations
-
 import random
 import sqlite3
 from collections import Counter

@@ -1,7 +1,5 @@
 """A ledger that is damaged or of another stream is made again; an older one is migrated."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import sqlite3

@@ -1,7 +1,5 @@
 """Queries answered from the ledger's columns say what queries of whole ads say."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The table of jobs: written, read back, counted, seen by the commands."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

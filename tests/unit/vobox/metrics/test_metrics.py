@@ -1,7 +1,5 @@
 """What a schedd sends: what happened to jobs, how things stand, and nothing that is not known."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the schedd asks of the command that waits for it: its stdin, and to run a program."""
 
-from __future__ import annotations
-
 import socket
 import threading
 from collections.abc import Callable, Iterator

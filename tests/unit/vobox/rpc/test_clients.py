@@ -1,7 +1,5 @@
 """Odd clients of the commands' socket, and many of them: each gets its answer, or one line."""
 
-from __future__ import annotations
-
 import logging
 import os
 import socket

@@ -1,7 +1,5 @@
 """The commands' socket: a command and its answer, and the place of the socket."""
 
-from __future__ import annotations
-
 import os
 import socket
 import threading

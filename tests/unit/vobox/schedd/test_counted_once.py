@@ -1,7 +1,5 @@
 """What happens to jobs is counted once, also what happens while no schedd is there."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

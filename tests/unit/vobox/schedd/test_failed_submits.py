@@ -1,7 +1,5 @@
 """A submit that the broker did not confirm: condor_submit fails, and nothing of it stays."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 

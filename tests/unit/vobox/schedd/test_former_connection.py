@@ -1,7 +1,5 @@
 """A schedd that is started again while the broker still keeps its connection of before."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path

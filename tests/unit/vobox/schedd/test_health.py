@@ -1,7 +1,5 @@
 """When the schedd says that its ledger may be out of date, or is being made."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A submit directory that does not answer stops the jobs of its owner, and nobody else's."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The schedd lets jobs that say how long they are wait in lanes, and no lane starve."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The broker lost records of the stream, or messages of a job queue: no job is lost or waits."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Whatever the broker loses of records and messages: no job vanishes, comes back, or waits on."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The schedd's own thread: calls from commands, a broker that goes away, a disk that fails."""
 
-from __future__ import annotations
-
 import os
 import sqlite3
 import threading

@@ -1,7 +1,5 @@
 """What one owner may have in the queue, over many submits."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

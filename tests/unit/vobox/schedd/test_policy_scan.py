@@ -1,7 +1,5 @@
 """A round of policies over many jobs: in slices, with live usage, each alike job once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

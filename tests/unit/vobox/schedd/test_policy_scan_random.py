@@ -1,7 +1,5 @@
 """A scan of many jobs does what evaluating each job by itself does."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The ledger is a cache: damaged, old, of another stream or gone, it is made again, the same."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

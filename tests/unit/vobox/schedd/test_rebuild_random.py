@@ -1,7 +1,5 @@
 """Whatever happened, and whatever the users' expressions ask for, a rebuilt ledger is the same."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What follows from the stream is done in bounded steps: no claim waits long for its answer."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The schedd queues jobs again, writes output and logs, and applies policies."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 A retention of 6400 s and 64,000 bytes has a mark each 100 s or 1000 bytes.
 """
 
-from __future__ import annotations
-
 from thyme.broker import Retention
 from vobox.schedd.retention import StreamAge
 

@@ -1,7 +1,5 @@
 """A session: one connection, and what the schedd does over it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """One record of many jobs leaves the ledger and the user logs as one record for each of them."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What the stream forgets was recorded again before: a ledger made from nothing is the same."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Sequence

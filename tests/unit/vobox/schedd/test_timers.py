@@ -1,7 +1,5 @@
 """Timers: a task is due when its time has come, and at once before it was ever scheduled."""
 
-from __future__ import annotations
-
 from tests.support.schedd_parts import Clock
 from vobox.schedd.timers import Task, Timers
 

@@ -1,7 +1,5 @@
 """Long answers: in pieces, from one state of the ledger, and nobody waits for a slow reader."""
 
-from __future__ import annotations
-
 import sqlite3
 import threading
 from collections.abc import Iterator

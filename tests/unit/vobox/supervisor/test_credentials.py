@@ -1,7 +1,5 @@
 """Checks of X.509 files, and when a new proxy replaces the old one."""
 
-from __future__ import annotations
-
 import os
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The health check's line: from the status file, the credentials and the schedd."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Processes of the CE's user, really run."""
 
-from __future__ import annotations
-
 import os
 import signal
 

@@ -1,7 +1,5 @@
 """What ``thyme-vobox run`` does when: schedd, credentials, CE and renewal, on a fake clock."""
 
-from __future__ import annotations
-
 import json
 import signal
 from collections.abc import Callable

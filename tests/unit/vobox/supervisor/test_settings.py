@@ -1,7 +1,5 @@
 """The settings of a VO box and their errors; the program runs on old Pythons."""
 
-from __future__ import annotations
-
 import ast
 import os
 import pwd

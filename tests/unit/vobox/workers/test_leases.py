@@ -1,7 +1,5 @@
 """Leases: expired ones are found, and seldom looked for."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

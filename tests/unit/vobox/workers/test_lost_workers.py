@@ -1,7 +1,5 @@
 """Workers without news: after its lease a job runs elsewhere, and is held after so many losses."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.schedd_parts import JOB, SCHEDD, Events, ScheddHarness

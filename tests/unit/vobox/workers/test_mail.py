@@ -1,7 +1,5 @@
 """Workers' mail: which worker may start a job, which must end one."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace

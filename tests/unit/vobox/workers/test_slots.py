@@ -1,7 +1,5 @@
 """The slots: workers that wait, workers with a job, and their machine ads."""
 
-from __future__ import annotations
-
 from tests.support.schedd_parts import JOB, NOW, SCHEDD, ad_of
 from thyme.protocol.events import Machine, Usage
 from thyme.protocol.job import JobId

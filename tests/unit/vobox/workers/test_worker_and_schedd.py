@@ -1,7 +1,5 @@
 """A worker and a schedd together, over a broker in memory: each job is run once, or not at all."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Iterator
 from dataclasses import replace

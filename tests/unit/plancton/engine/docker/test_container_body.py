@@ -1,7 +1,5 @@
 """The API's description of a pilot's container: safe unless the configuration says otherwise."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

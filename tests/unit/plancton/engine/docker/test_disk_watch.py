@@ -1,7 +1,5 @@
 """How much disk containers fill is asked beside the loop, and seldom; unknown is counted."""
 
-from __future__ import annotations
-
 import threading
 
 import pytest

@@ -1,7 +1,5 @@
 """The engine's events: which cause a pass, malformed ones, and reconnecting after an outage."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from typing import Any

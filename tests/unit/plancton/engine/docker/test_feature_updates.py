@@ -1,7 +1,5 @@
 """Pilots are told of changes beside the loop, the last change last."""
 
-from __future__ import annotations
-
 import io
 import logging
 import tarfile

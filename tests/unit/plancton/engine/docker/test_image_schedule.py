@@ -1,7 +1,5 @@
 """When the image of new pilots is pulled, and how that is reported."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from typing import Any

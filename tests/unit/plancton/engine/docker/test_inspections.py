@@ -1,7 +1,5 @@
 """Ends that events report before the engine's list shows them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Parse what the engine reports of containers: states, labels, names, times, reasons."""
 
-from __future__ import annotations
-
 import pytest
 
 from plancton.engine.docker import listing

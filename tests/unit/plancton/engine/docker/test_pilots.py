@@ -1,7 +1,5 @@
 """The list of pilots while containers come and go between two questions to the engine."""
 
-from __future__ import annotations
-
 import logging
 import threading
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Removals of containers in a thread: hidden at once, after starts, tried again, reported."""
 
-from __future__ import annotations
-
 import threading
 
 import pytest

@@ -1,7 +1,5 @@
 """Starts of containers in threads: how many at once, failed, in doubt, asked to end."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 

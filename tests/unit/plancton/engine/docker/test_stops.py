@@ -1,7 +1,5 @@
 """Stops of pilots: asked once, when they can receive it; marked; and killed in the end."""
 
-from __future__ import annotations
-
 import pytest
 
 from plancton.engine.docker.listing import StopRequest

@@ -1,7 +1,5 @@
 """The parts of the AMQP transport that need no broker: topology, refusals."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Broker URLs: what they name, and that no password is ever repeated."""
 
-from __future__ import annotations
-
 import pytest
 
 from thyme.broker import check_url, make_amqp_url

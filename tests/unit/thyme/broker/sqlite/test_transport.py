@@ -1,7 +1,5 @@
 """What is particular to the embedded broker: its files, and who is believed to live."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import gc

@@ -1,7 +1,5 @@
 """condor_q and condor_history of ads in a file: a user log, -long, -json."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """condor_q -better-analyze: which pilots meet which clause of a job's Requirements."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.fake_query_queue import FakeQueue, Text, job, out

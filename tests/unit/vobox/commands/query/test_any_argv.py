@@ -1,7 +1,5 @@
 """Whatever is typed: an answer, never an exception."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st

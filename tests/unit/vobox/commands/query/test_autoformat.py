@@ -1,7 +1,5 @@
 """``-af`` / ``-autoformat``: what HTCondor's recorded answers do not show."""
 
-from __future__ import annotations
-
 from tests.support.fake_query_queue import NOW, FakeQueue, Text, job, out
 from vobox.commands.query.condor_q import answer as condor_q
 

@@ -1,7 +1,5 @@
 """What clients read from answers that no real one is seen to read in tests/clients."""
 
-from __future__ import annotations
-
 import re
 import shlex
 

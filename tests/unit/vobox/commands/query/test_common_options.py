@@ -1,7 +1,5 @@
 """What the query commands have in common: -help, -version, and options that are refused."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.fake_query_queue import Command, FakeQueue, ask, job, out

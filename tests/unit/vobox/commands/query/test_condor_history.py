@@ -1,7 +1,5 @@
 """condor_history: contract, section 4.2."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """condor_status -schedd: contract, section 4.4."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

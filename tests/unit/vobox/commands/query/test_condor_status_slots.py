@@ -1,7 +1,5 @@
 """condor_status for machines: the pilots are the slots (contract, sections 4.4 and 7)."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """``-format``: what HTCondor's recorded answers do not show."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.fake_query_queue import FakeQueue, Text, ask, job, out

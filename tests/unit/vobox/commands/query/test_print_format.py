@@ -1,7 +1,5 @@
 """What of -print-format the recorded answers of HTCondor do not have: files that are refused."""
 
-from __future__ import annotations
-
 import os
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The printf of ``-format`` against the C library's."""
 
-from __future__ import annotations
-
 import ctypes
 import time
 

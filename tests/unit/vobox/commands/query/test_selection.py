@@ -1,7 +1,5 @@
 """Which jobs condor_q is about, and what it says to a wrong command line: contract, 3.1 and 3.6."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.fake_query_queue import FakeQueue, Text, ask, job, out

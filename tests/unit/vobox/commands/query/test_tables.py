@@ -1,7 +1,5 @@
 """condor_q's tables to the byte: what HTCondor's recorded answers do not show."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.fake_query_queue import NOW, FakeQueue, ask, job, out

@@ -1,7 +1,5 @@
 """Tables are cut to the width of the caller's terminal, and never in a pipe."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.fake_query_queue import FakeQueue, ask, job

@@ -1,7 +1,5 @@
 """Whole ads in each form: what HTCondor's recorded answers do not show."""
 
-from __future__ import annotations
-
 import json
 from xml.etree import ElementTree
 

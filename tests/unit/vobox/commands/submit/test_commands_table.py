@@ -1,7 +1,5 @@
 """The table of submit commands: its page, and that the code does what it says."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """condor_submit's options, streams and warnings, to the byte."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.fake_submit_host import CWD, HEAD, SCRIPT, FakeSubmitHost

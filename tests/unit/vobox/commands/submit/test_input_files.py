@@ -1,7 +1,5 @@
 """The files of a job: credentials, input and output, and what is too much."""
 
-from __future__ import annotations
-
 import base64
 import json
 

@@ -1,7 +1,5 @@
 """What of a description the worker gets: the task, the environment, the limits, the ad."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.fake_submit_host import CWD, HEAD, NOW, SCRIPT, FakeSubmitHost, make_job

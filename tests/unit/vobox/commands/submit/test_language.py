@@ -1,7 +1,5 @@
 """The submit language: what is expanded, queued and counted, and whatever else may be written."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

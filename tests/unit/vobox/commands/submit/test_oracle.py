@@ -1,7 +1,5 @@
 """The submit language held against the HTCondor wheel: macros, includes and items."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path

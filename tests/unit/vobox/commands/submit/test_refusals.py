@@ -1,7 +1,5 @@
 """What condor_submit refuses, in which words and with which exit code."""
 
-from __future__ import annotations
-
 import stat
 
 import pytest

@@ -1,7 +1,5 @@
 """Jobs made together are the jobs that would be made one by one."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 

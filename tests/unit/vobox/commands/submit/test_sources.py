@@ -1,7 +1,5 @@
 """What a description takes in besides its own text."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.fake_submit_host import CWD, FakeSubmitHost
