@@ -86,7 +86,7 @@ def list_jobs(site: LiveSite) -> list[str]:
     # in this order: at every moment a job is in one of the two
     queued = site.command("condor_q", "-af:j", "JobStatus")
     ended = site.command("condor_history", "-af:j", "JobStatus")
-    # with a warning that the ledger is being made, jobs may be in neither
+    # with a warning that the ledger is out of date, jobs may be in neither
     if ended.returncode or queued.returncode or ended.stderr or queued.stderr:
         return [f"? {ended.stderr} {queued.stderr}"]
     return sorted({*ended.stdout.splitlines(), *queued.stdout.splitlines()})

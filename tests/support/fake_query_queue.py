@@ -32,6 +32,7 @@ class FakeQueue:
     left: list[Ad] = field(default_factory=list)
     machines: list[Ad] = field(default_factory=list)
     trouble: str = ""
+    is_partial: bool = False
     schedd_name: str = "vobox1.example.org"
     address: str = "<127.0.0.1:36097?addrs=127.0.0.1-36097&alias=vobox1>"
     #: the ads that a query made us read

@@ -84,10 +84,18 @@ class LedgerSnapshot:
         try:
             self._db.execute(f"PRAGMA cache_size=-{_CACHE}")
             self._db.execute("BEGIN")
+            self.is_partial = bool(trouble) and self._lacks_jobs()
         except BaseException:
             self._db.close()
             raise
         self._dictionaries = Dictionaries(self._db)
+
+    def _lacks_jobs(self) -> bool:
+        """Return whether the ledger is being made from nothing."""
+        meta = dict(self._db.execute("SELECT name, value FROM meta"))
+        if meta.get("reading_again") == "yes":
+            return False  # it has all jobs, and reads what became of them once more
+        return meta.get("counted") == "no" or int(meta.get("offset", "-1")) < 0
 
     def close(self) -> None:
         """End the read transaction and close the database."""

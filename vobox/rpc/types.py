@@ -75,6 +75,7 @@ class QueueView(Protocol):
     schedd_name: str  #: e.g. "vobox1.example.org"
     address: str  #: sinful string without brackets' content parsed, e.g. "<127.0.0.1:0>"
     trouble: str  #: why the answer cannot be trusted to be current; "" when it can
+    is_partial: bool  #: whether jobs are missing, as the ledger is being made from nothing
 
     def read_jobs(
         self,

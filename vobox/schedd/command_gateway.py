@@ -96,6 +96,7 @@ class CommandGateway:
 
         Expressions of a user are evaluated here: they may take their time.
         """
+        self._schedd.call(lambda _session: None)  # once it is ready, the ledger lacks no job
         try:
             address = self.address
             view = LedgerSnapshot(self._ledger.path, self.schedd_name, address, "")

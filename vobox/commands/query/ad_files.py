@@ -49,7 +49,7 @@ class FileView:
         self._schedd = schedd
         self.schedd_name = schedd.schedd_name
         self.address = schedd.address
-        self.trouble = ""  # a file cannot be out of date
+        self.trouble, self.is_partial = "", False  # a file cannot be out of date
 
     def read_jobs(
         self,

@@ -62,12 +62,12 @@ def answer(
     query = _parse(request, view, evaluator, files)
     table = query.output.print_format
     warnings = table.warnings if table is not None else ""
+    stderr = "" if query.file else warn_if_outdated("condor_q", view)
     if query.submitter and not _is_submitter(query.submitter, view):
         raise EarlyExit("Error: Collector has no record of schedd/submitter\n")
     if query.file:
         ads = read_ads_from(*query.file, request, files)
         return stream_answer(_render(query, request, FileView(ads, view), evaluator), warnings)
-    stderr = warn_if_outdated("condor_q", view)
     # The CE's health check: only it asks whether the queue can be relied on.
     code = 1 if stderr and not request.argv else 0
     return stream_answer(_render(query, request, view, evaluator), warnings + stderr, code)

@@ -9,7 +9,7 @@ from typing import Final
 
 from vobox.classad.ad import Ad, ParseError
 from vobox.classad.expressions import Evaluator, compile_expression
-from vobox.client.client import TERMINAL_WIDTH
+from vobox.client.client import TERMINAL_WIDTH, describe_failure
 from vobox.commands.command_line import EarlyExit, Flag
 from vobox.rpc.types import Answer, OwnerFiles, QueueView, Request
 
@@ -208,8 +208,15 @@ def _join_chunks(text: Iterable[str]) -> Iterator[str]:
 
 
 def warn_if_outdated(command: str, view: QueueView) -> str:
-    """Return a line for stderr if the answer may be out of date, else ""."""
+    """Return a line for stderr if the answer may be out of date, else "".
+
+    Raises EarlyExit, with what is said without a schedd, where jobs are missing: a CE takes a job
+    that is not there for one that is gone.
+    """
     trouble = " ".join(view.trouble.split())
+    if view.is_partial:
+        why = f"the schedd's ledger is still being made: {trouble}; try again"
+        raise EarlyExit(describe_failure(command, [], view.address.strip("<>"), why))
     if not trouble:
         return ""
     return f"{command}: warning: answered from the ledger, which may be out of date: {trouble}\n"

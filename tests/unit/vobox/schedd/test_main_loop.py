@@ -220,6 +220,11 @@ def test_a_broker_that_is_not_there_yet_is_waited_for(start: Callable[..., Runni
     broker.down = BrokerUnreachable("not there")
     made = start(broker)
     wait_until(lambda: made.schedd.trouble == "not there", "it waits")
+    asked = made.run("condor_q", "-allusers", "-af", "JobStatus")  # jobs of the stream are missing
+    assert (asked.code, asked.stdout) == (1, "")
+    assert asked.stderr.endswith("ledger is still being made: not there; try again\n")
+    with pytest.raises(CommandRefused, match="the schedd is not ready: not there; try again"):
+        made.gateway().search(lambda view, _now: list(view.read_jobs()))
     broker.down = None
     assert made.ready.wait(20)
 

@@ -38,8 +38,9 @@ class Site:
         self.ledger._db.execute("PRAGMA busy_timeout=0")  # a checkpoint says at once who is busy
         self.clock = Clock()
         self.live: dict[JobId, dict[str, str]] = {}
+        self.trouble = ""
         self.queries = QueryService(
-            path, "vobox1.example.org", "<x>", lambda: "", lambda busy: iter(()),
+            path, "vobox1.example.org", "<x>", lambda: self.trouble, lambda busy: iter(()),
             lambda number: self.live.get(number, {}), self.clock,
         )  # fmt: skip
         self.put(range(JOBS), 1)
@@ -81,6 +82,47 @@ def test_a_long_answer_comes_in_pieces_and_is_whole(site: Site, argv: list[str])
     text = whole(answer)
     count = {"-xml": "<c>\n", "-json": "{\n", "-long": "\n\n"}.get("".join(argv[:1]), "\n")
     assert text.count(count) == JOBS + (0 if argv and argv[0] != "-nobatch" else 8)
+
+
+@pytest.mark.parametrize("meta", [{}, {"counted": "no", "offset": "7"}], ids=str)
+def test_while_the_ledger_is_being_made_a_query_fails_as_without_a_schedd(
+    site: Site, meta: dict[str, str]
+) -> None:
+    for name, value in meta.items():
+        site.ledger.write_meta(name, value)
+    site.trouble = "the ledger is being rebuilt from the stream (0 events read)"
+    why = f"the schedd's ledger is still being made: {site.trouble}; try again\n"
+    for argv in ([], ["-af", "ClusterId"], ["-totals"], ["-submitter", "nobody"]):
+        answer = site.ask(*argv)
+        assert (answer.code, answer.stdout) == (1, "")
+        assert answer.stderr.startswith("\n-- Failed to fetch ads from: <x> : ")
+        assert answer.stderr.endswith(why)
+    answer = site.ask("-af", "ClusterId", command="condor_history")
+    assert (answer.code, answer.stdout) == (1, "")
+    said = "Error: communication error\nCEDAR:6001:Failed to connect to <x>\n"
+    assert answer.stderr == said + why
+
+
+def test_a_file_of_jobs_is_read_while_the_ledger_is_being_made(site: Site, tmp_path: Path) -> None:
+    site.trouble = "the ledger is being rebuilt from the stream (0 events read)"
+    path = tmp_path / "history"
+    path.write_text("ClusterId = 3\n*** Offset = 0\n")
+    argv = ("-file", str(path), "-af", "ClusterId")
+    assert site.ask(*argv, command="condor_history") == Answer("3\n")
+
+
+@pytest.mark.parametrize(
+    "meta", [{"counted": "yes"}, {"counted": "no", "reading_again": "yes"}], ids=str
+)
+def test_a_ledger_that_has_all_jobs_answers_with_a_warning_while_the_broker_is_away(
+    site: Site, meta: dict[str, str]
+) -> None:
+    for name, value in {"offset": "7", **meta}.items():
+        site.ledger.write_meta(name, value)
+    site.trouble = "no broker"
+    answer = site.ask("7", "-af", "ClusterId")
+    assert (answer.code, answer.stdout) == (0, "7\n")
+    assert answer.stderr.endswith("which may be out of date: no broker\n")
 
 
 def test_a_short_answer_has_no_more(site: Site) -> None:
