@@ -152,9 +152,10 @@ class UserLogs:
         return FileTask(lines[0].job.uid, lines[0].path, write, on_done)
 
     def _note_failure(self, job: Job, failed: HoldReason | None) -> None:
-        code = job.ad.number("HoldReasonCode")
-        if failed and job.in_queue and code != HoldReasonCode.UNABLE_TO_INIT_USER_LOG:
-            self._failures.append((failed, job.id))
+        if failed and job.in_queue:
+            code = job.ad.number("HoldReasonCode")
+            if code != HoldReasonCode.UNABLE_TO_INIT_USER_LOG:
+                self._failures.append((failed, job.id))
 
 
 def _group(lines: Sequence[_Line]) -> list[list[int]]:

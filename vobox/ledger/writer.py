@@ -198,9 +198,11 @@ class Ledger:
 
     def load(self, jobs: Iterable[JobId]) -> None:
         """Read jobs together that ``get`` is to be asked for next, at most ``RECENT`` of them."""
-        known = (self._recent, self._unwritten)
+        recent, unwritten = self._recent, self._unwritten
         for cluster, first, last in find_runs(
-            job for job in jobs if not any(job in each for each in known) and job <= self._newest
+            job
+            for job in jobs
+            if job not in recent and job not in unwritten and job <= self._newest
         ):
             for job in self._jobs(_OF_RUN, (cluster, first, min(last, _MAX_INTEGER))):
                 self._remember(job)
