@@ -7,10 +7,11 @@ ONLY ?=
 PYTEST_ARGS ?=
 export PYTEST_ARGS
 # `make chaos N=1000 SEED=7` kills so often; the same seed chooses the same. BROKER=rabbitmq: over a
-# RabbitMQ, which is killed, too.
+# RabbitMQ, which is killed, too. ENGINE=docker: so are pilots in containers, and their Docker.
 N ?= 100
 SEED ?=
 BROKER ?=
+ENGINE ?=
 SECONDS ?=
 # Processes that share the tests out: most tests wait. 0: all in this one.
 JOBS ?= 3
@@ -58,9 +59,10 @@ bench: python-test ## measure against the goals (ONLY=id,id); writes build/bench
 model: python-test ## search the model of the job protocol, every configuration (half an hour)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 -m '' tests/model $(PYTEST_ARGS)
 
-chaos: python-test ## kill processes of a site at random (N=100, SEED=..., BROKER=rabbitmq)
+chaos: python-test ## kill processes of a site at random (N=100, SEED=..., BROKER=rabbitmq, ENGINE=docker)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.chaos.kills --kills '$(N)' \
-	  $(if $(SEED),--seed '$(SEED)') $(if $(BROKER),--broker '$(BROKER)')
+	  $(if $(SEED),--seed '$(SEED)') $(if $(BROKER),--broker '$(BROKER)') \
+	  $(if $(ENGINE),--engine '$(ENGINE)')
 
 busy-hour: python-test ## run a busy site for SECONDS=3600: do memory, files, threads grow?
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.bench.busy_hour \

@@ -13,7 +13,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.support.process_site import LiveSite, submit_text
 from tests.support.waiting import wait_until
@@ -50,10 +49,8 @@ class CountingSite(LiveSite):
             workers_url: of the pilots' workers.
         """
         super().__init__(root, lease, PILOTS, schedds_url + SHORT, workers_url + SHORT)
-        path = root / "plancton/conf/config.yaml"
-        config = yaml.safe_load(path.read_text())
-        config["docker_cmd"] += ["--max-jobs=20", "--max-backoff=1"]
-        path.write_text(yaml.safe_dump(config))
+        self.config["docker_cmd"] += ["--max-jobs=20", "--max-backoff=1"]
+        self.configure()
         self.runs = root / "runs"
         self.runs.touch()
         self.script = root / "job.sh"

@@ -1,11 +1,12 @@
 """Kill processes of a site at random moments, many times, and compare it with its jobs' own truth.
 
 ``python -m tests.chaos.kills --kills 300 --seed 7`` (`make chaos N=300 SEED=7`) prints its seed
-and what it did; with ``--broker rabbitmq`` that is a RabbitMQ, killed and cut off, too.  A round is
-a new site on which a hundred are killed while jobs run and are submitted; at its end each job
-has completed once, with the output, the exit code and the user log of one run.  The same seed
-and round kill the same processes after the same waits.  ``build/chaos.svg`` shows the last round
-over time.
+and what it did; with ``--broker rabbitmq`` that is a RabbitMQ, killed and cut off, too, and with
+``--engine docker`` pilots are containers of a Docker engine that is killed.  A round is a new site
+on which a hundred are killed while jobs run and are submitted; at its end each job has completed
+once, with the output, the exit code and the user log of one run, InfluxDB tells of it, and no
+container is left.  The same seed and round kill the same processes after the same waits.
+``build/chaos.svg`` shows the last round over time.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from collections import Counter
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from tests.chaos.docker_pilots import KillableDocker
 from tests.chaos.picture import Event, draw
+from tests.chaos.site_series import SiteSeries
 from tests.chaos.truth import (
     JOBS,
     check_jobs,
@@ -33,6 +36,7 @@ from tests.chaos.truth import (
     kill_condor_submit,
     list_jobs,
     list_jobs_of,
+    name_worker,
     read_runs,
     wait_at_most,
     wait_some,
@@ -50,7 +54,7 @@ KILLS, BUSY = 100, 2 * JOBS
 #: Seconds until the next kill, and of a pause, a full disk or a cut: shorter than the lease (4 s).
 LONGEST_WAIT, LONGEST_PAUSE = 0.5, 1.2
 PICTURE = Path("build/chaos.svg")
-#: Size of a file system of the schedd's spool alone, and of one of the embedded broker.
+#: Size of the file systems of the schedd's spool, of the embedded broker, and of InfluxDB.
 DISK = 32 << 20
 #: Seconds in which all jobs complete after the last kill.
 PATIENCE = 240.0
@@ -73,19 +77,28 @@ VICTIMS = {
     "broker": 1,
     "broker, cut off": 4,
     "broker, its disk full": 3,
+    "InfluxDB": 1,
+    "InfluxDB, paused": 1,
+    "InfluxDB, cut off": 1,
+    "InfluxDB, its disk full": 1,
+    "Docker": 5,
+    "Docker, paused": 3,
 }
-#: Only where the broker is a RabbitMQ; only where it is embedded.
+#: Only where the broker is a RabbitMQ; only where it is embedded; only where pilots are containers.
 OF_RABBITMQ, OF_EMBEDDED = {"broker", "broker, cut off"}, {"broker, its disk full"}
+OF_DOCKER = {"Docker", "Docker, paused"}
 #: Only where a file system can be mounted.
-OF_ROOT = {"schedd, its disk full", "broker, its disk full"}
+OF_ROOT = {"schedd, its disk full", "broker, its disk full", "InfluxDB, its disk full"}
 
 
 class Round:
     """One site, its kills, and what is known of its jobs."""
 
-    def __init__(self, root: Path, seed: str, broker: RabbitServer | None) -> None:
-        """Prepare a site below ``root``, on a RabbitMQ or on the embedded broker."""
-        self.random, self.broker = random.Random(seed), broker
+    def __init__(
+        self, root: Path, seed: str, broker: RabbitServer | None, docker: KillableDocker | None
+    ) -> None:
+        """Prepare a site below ``root``; see ``run_round``."""
+        self.random, self.broker, self.docker = random.Random(seed), broker, docker
         self.lines: list[CuttableConnection] = []
         self.disks = {name: root / f"disk of the {name}" for name in ("schedd", "broker")}
         for disk in self.disks.values():
@@ -99,22 +112,28 @@ class Round:
             schedds, workers = (vhost.url_at(line.port) for line in self.lines)
             self.site = LiveSite(root, LEASE_OVER_RABBITMQ, url=schedds, workers_url=workers)
         self.site.spool = self.disks["schedd"] / "spool"
+        self.series = SiteSeries(self.site, DISK)
+        self.disks["InfluxDB"] = self.series.server.data
+        if docker is not None:
+            docker.serve(self.site)
         self.script = write_job(self.site)
         self.killed: Counter[str] = Counter()
         self.events: list[Event] = []
         #: clusters that condor_submit has said yes to
         self.promised: set[str] = set()
         #: workers that were killed, or stood still for longer than a lease
-        self._cut_off: set[int] = set()
+        self._cut_off: set[str] = set()
 
     def run(self, kills: int) -> None:
         """Start everything, kill as often as asked, and check.  Raises AssertionError."""
+        self.series.server.up()
         self.site.start_schedd()
         if self.broker is not None:
             self.broker.settle()
         self.site.start_plancton()
         left_out = OF_EMBEDDED if self.broker else OF_RABBITMQ
         left_out = left_out | (set() if self.has_disks else OF_ROOT)
+        left_out = left_out | (set() if self.docker else OF_DOCKER)
         victims = [name for name in VICTIMS if name not in left_out]
         weights = [VICTIMS[name] for name in victims]
         began = time.monotonic()
@@ -131,9 +150,13 @@ class Round:
     def stop(self) -> list[tuple[int, str]]:
         """End everything; return what was still there a while later."""
         left = self.site.stop()
+        if self.docker is not None:
+            left += [(0, name) for name in self.docker.list_containers()]
+            self.docker.remove_containers()
+        self.series.close()
         for line in self.lines:
             line.close()
-        for disk in self.disks.values() if self.has_disks else ():
+        for disk in (self.disks["schedd"], self.disks["broker"]) if self.has_disks else ():
             shutil.copytree(disk, disk.with_name(f"{disk.name}, at the end"))
             subprocess.run(["umount", "--lazy", disk], check=True)
         return left
@@ -176,8 +199,9 @@ class Round:
             stderr=subprocess.DEVNULL,
         )
         assert client.stdin is not None
-        client.stdin.write(describe_jobs(self.script).encode())
-        client.stdin.close()
+        with suppress(BrokenPipeError):  # it has ended already
+            client.stdin.write(describe_jobs(self.script).encode())
+            client.stdin.close()
         client.stdin = None
         return client
 
@@ -205,12 +229,29 @@ class Round:
             self.pause(self.site.running["schedd"].pid, moment * LONGEST_PAUSE)
         elif victim == "worker, paused":
             for pid in self.site.workers()[:1]:
-                began = time.monotonic()
+                began, name = time.monotonic(), name_worker(pid)
                 self.pause(pid, moment * LONGEST_PAUSE)
                 if time.monotonic() - began > self.site.lease / 2:
-                    self._cut_off.add(pid)  # this process was kept from waking it again
+                    self._cut_off.add(name)  # this process was kept from waking it again
         elif victim in OF_ROOT:
             self.fill_disk(self.disks[victim.partition(",")[0]], moment * LONGEST_PAUSE)
+            if victim.startswith("InfluxDB"):
+                self.series.restart()  # this release goes on refusing until then
+        elif victim == "InfluxDB":
+            self.series.restart()
+        elif victim == "InfluxDB, paused":
+            self.pause(self.series.server.pid, moment * LONGEST_PAUSE)
+        elif victim == "Docker":
+            assert self.docker is not None
+            # containers that a Docker before made and could not start count for a minute
+            wait_until(self.site.workers, "a pilot", timeout=PATIENCE, state=self.said)
+            self.docker.kill_daemon()
+            # it ends its containers when it is back
+            self._cut_off |= {name_worker(pid) for pid in self.site.workers()}
+            self.docker.start_again()
+        elif victim == "Docker, paused":
+            assert self.docker is not None
+            self.pause(self.docker.pid, moment * LONGEST_PAUSE)
         elif victim == "everything":
             self.site.kill("plancton")
             while cut_off := kill(self.site, "pilot"):
@@ -221,8 +262,10 @@ class Round:
             assert self.broker is not None
             self.broker.kill()
             self.broker.up()
-        elif victim == "broker, cut off":
-            cut = self.random.choice([self.lines[:1], self.lines[1:], self.lines])
+        elif victim.endswith(", cut off"):
+            cut = [self.series.line]
+            if victim == "broker, cut off":
+                cut = self.random.choice([self.lines[:1], self.lines[1:], self.lines])
             for line in cut:
                 line.cut()
             wait_some(moment * LONGEST_PAUSE, self.site)
@@ -252,17 +295,25 @@ class Round:
     def check(self) -> None:
         """Wait until all jobs have completed, and compare.  Raises AssertionError."""
         self.start_again()
+        self.wait_for_jobs()
+        since = self.series.wait_for_point(time.time())
+        self.end_submission(self.begin_submission())
+        self.wait_for_jobs()
+        clusters = Counter(line.partition(".")[0] for line in list_jobs(self.site))
+        assert set(clusters.values()) == {JOBS}, clusters
+        assert self.promised <= set(clusters), self.promised - set(clusters)
+        check_jobs(self.site, set(clusters))
+        check_runs(self.site, set(clusters), list_jobs_of(self.site, self._cut_off))
+        self.series.check(since, clusters.total())
+
+    def wait_for_jobs(self) -> None:
+        """Wait until all have completed."""
         wait_until(
             lambda: all(line.endswith(" 4") for line in list_jobs(self.site)),
             "all jobs to complete",
             timeout=PATIENCE,
             state=lambda: "\n".join(list_jobs(self.site)),
         )
-        clusters = Counter(line.partition(".")[0] for line in list_jobs(self.site))
-        assert set(clusters.values()) == {JOBS}, clusters
-        assert self.promised <= set(clusters), self.promised - set(clusters)
-        check_jobs(self.site, set(clusters))
-        check_runs(self.site, set(clusters), list_jobs_of(self.site, self._cut_off))
 
 
 def mount_disk(where: Path) -> bool:
@@ -271,7 +322,13 @@ def mount_disk(where: Path) -> bool:
     return not subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode
 
 
-def run_round(root: Path, seed: str, kills: int, broker: RabbitServer | None) -> Round:
+def run_round(
+    root: Path,
+    seed: str,
+    kills: int,
+    broker: RabbitServer | None = None,
+    docker: KillableDocker | None = None,
+) -> Round:
     """Run one round below ``root``, which is there and empty.
 
     Args:
@@ -279,14 +336,16 @@ def run_round(root: Path, seed: str, kills: int, broker: RabbitServer | None) ->
         seed: of the random choices.
         kills: how many.
         broker: a RabbitMQ of its own, or None for the embedded broker.
+        docker: the engine of the pilots, or None for pilots that are processes.
 
     Returns:
         What was killed, and when.
 
     Raises:
-        AssertionError: a job was lost, doubled or is stuck, or a process is left.
+        AssertionError: a job was lost, doubled or is stuck, the series are wrong, or a process or
+            container is left.
     """
-    one = Round(root, seed, broker)
+    one = Round(root, seed, broker, docker)
     try:
         one.run(kills)
     finally:
@@ -308,6 +367,12 @@ def main() -> int:
         default="embedded",
         help="BROKER of `make chaos` (embedded)",
     )
+    parser.add_argument(
+        "--engine",
+        choices=("process", "docker"),
+        default="process",
+        help="ENGINE of `make chaos`: what runs the pilots (process)",
+    )
     options = parser.parse_args()
     each: int = options.kills_per_round
     if options.kills < 1:
@@ -321,7 +386,11 @@ def main() -> int:
     total: Counter[str] = Counter()
     failed = 0
     with ExitStack() as stack:
-        broker = None
+        broker = docker = None
+        if options.engine == "docker":
+            docker = KillableDocker(Path(tempfile.mkdtemp(prefix="chaos-docker-")))
+            stack.callback(docker.clean)
+            docker.up()
         if options.broker == "rabbitmq":
             broker = RabbitServer(Path(tempfile.mkdtemp(prefix="chaos-broker-")))
             stack.callback(broker.clean)
@@ -329,12 +398,12 @@ def main() -> int:
         for number in rounds:
             root, began = Path(tempfile.mkdtemp(prefix="chaos-")), time.monotonic()
             try:
-                one = run_round(root, f"{options.seed}:{number}", each, broker)
+                one = run_round(root, f"{options.seed}:{number}", each, broker, docker)
             except Exception as error:
                 failed += 1
                 print(f"round {number} FAILED, its files are in {root}: {error!r}", flush=True)
                 again = f"again: --seed {options.seed} --round {number} --kills-per-round {each}"
-                print(again + " --broker rabbitmq" * (broker is not None), flush=True)
+                print(f"{again} --broker {options.broker} --engine {options.engine}", flush=True)
                 continue
             shutil.rmtree(root)
             total += one.killed

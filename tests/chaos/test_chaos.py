@@ -15,9 +15,10 @@ SEED, KILLS = 20, 50
 
 
 @pytest.mark.kill
+@pytest.mark.needs("influxdb")
 @pytest.mark.parametrize("number", range(2))
 def test_killing_what_one_likes_loses_and_doubles_nothing(tmp_path: Path, number: int) -> None:
-    one = run_round(tmp_path, f"{SEED}:{number}", KILLS, None)
+    one = run_round(tmp_path, f"{SEED}:{number}", KILLS)
 
     assert one.killed.total() == KILLS
     victims = [event.victim for event in one.events[:-1]]

@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 from tests.support.process_site import PROGRAMS, LiveSite, submit_text
@@ -25,9 +26,10 @@ from thyme.protocol.events import Started
 JOBS, STREAM = 6, 100_000
 # Each line is one write to a file opened for appending, so lines never mix.
 JOB = """#!/bin/sh
-echo "start $1 $$ $(date +%s.%N)" >> {ledger}
+read attempt < /proc/sys/kernel/random/uuid
+echo "start $1 $attempt $(/usr/bin/date +%s.%N)" >> {ledger}
 sleep 0.2
-echo "end $1 $$ $(date +%s.%N)" >> {ledger}
+echo "end $1 $attempt $(/usr/bin/date +%s.%N)" >> {ledger}
 echo "hello from $1"
 exit $2
 """
@@ -73,8 +75,9 @@ def kill_condor_submit(site: LiveSite, script: Path, moment: float) -> None:
         stderr=subprocess.DEVNULL,
     )
     assert client.stdin is not None
-    client.stdin.write(describe_jobs(script).encode())
-    client.stdin.close()
+    with suppress(BrokenPipeError):  # it has ended already
+        client.stdin.write(describe_jobs(script).encode())
+        client.stdin.close()
     # a client lives for tens of milliseconds: kill it within them
     wait_at_most(client, moment / 20)
     client.kill()
@@ -104,8 +107,8 @@ def wait_some(seconds: float, site: LiveSite) -> None:
     wait_at_most(site.running["schedd"], seconds)
 
 
-def kill(site: LiveSite, victim: str) -> set[int]:
-    """Kill -9 the victim and start it again; the pids of workers that were killed."""
+def kill(site: LiveSite, victim: str) -> set[str]:
+    """Kill -9 the victim and start it again; return the names of workers that were killed."""
     if victim in ("schedd", "schedd and its disk"):
         site.kill("schedd")
         if victim != "schedd" and site.spool.exists():
@@ -117,18 +120,31 @@ def kill(site: LiveSite, victim: str) -> set[int]:
     elif victim in ("worker", "pilot"):
         workers = site.workers()
         if workers:
-            pid = workers[0]
+            pid, name = workers[0], name_worker(workers[0])
             below = find_processes_below(pid)
             for each in [pid, *(below if victim == "pilot" else [])]:
                 try:
                     os.kill(each, signal.SIGKILL)
                 except ProcessLookupError:
                     pass
-            return {pid}
+            return {name}
     return set()
 
 
-def list_jobs_of(site: LiveSite, workers: set[int]) -> set[str]:
+def name_worker(pid: int) -> str:
+    """Return how a worker's name begins: ``thyme.worker.NODE.PID``, both its container's own."""
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:  # it has ended
+        return ""
+    nodes = [one[9:].decode() for one in environment if one.startswith(b"HOSTNAME=")]
+    (node,) = nodes or [os.uname().nodename]
+    (inner,) = re.findall(r"^NSpid:.*\s(\d+)$", status, re.MULTILINE)
+    return f"thyme.worker.{node}.{inner}"
+
+
+def list_jobs_of(site: LiveSite, workers: set[str]) -> set[str]:
     """Return the jobs that these workers had started: they may have been cut off."""
     broker = connect(site.url)
     records = broker.read(-1, STREAM)
@@ -138,7 +154,7 @@ def list_jobs_of(site: LiveSite, workers: set[int]) -> set[str]:
     return {
         str(message.job)
         for message in messages
-        if isinstance(message, Started) and parse_pid(message.worker) in workers
+        if isinstance(message, Started) and message.worker.rpartition("-")[0] in workers
     }
 
 
@@ -176,17 +192,12 @@ def check_jobs(site: LiveSite, clusters: set[str]) -> None:
         assert (events[job][0], events[job][-1]) == ("000", "005"), (job, events[job])
 
 
-def parse_pid(worker: str) -> int:
-    """Return the pid in a worker's name, ``thyme.worker.NODE.PID-RANDOM``."""
-    return int(worker.rpartition(".")[2].partition("-")[0])
-
-
-def read_runs(site: LiveSite) -> dict[str, dict[int, dict[str, float]]]:
-    """Return what the jobs themselves wrote: for each job and pid, when it started and ended."""
-    runs: dict[str, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+def read_runs(site: LiveSite) -> dict[str, dict[str, dict[str, float]]]:
+    """Return what the jobs themselves wrote: when each of their attempts started and ended."""
+    runs: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for line in (site.root / "runs").read_text().splitlines():
-        what, job, pid, when = line.split()
-        runs[job][int(pid)][what] = float(when)
+        what, job, attempt, when = line.split()
+        runs[job][attempt][what] = float(when)
     return runs
 
 

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -53,6 +54,8 @@ class LiveSite:
         self._short = Path(tempfile.mkdtemp(prefix="site-"))
         self.socket = self._short / "schedd.sock"
         self.lease = lease
+        #: more options of each schedd that is started
+        self.schedd_options: list[str] = []
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         kept = {"HOME": str(root), "LANG": "C.UTF-8"}
         self.env = {
@@ -68,7 +71,8 @@ class LiveSite:
             (root / "plancton" / part).mkdir(parents=True)
         as_anybody = root / "as-anybody"
         as_anybody.write_text(AS_ANYBODY)
-        config = {
+        #: plancton's; see ``configure``
+        self.config: dict[str, Any] = {
             "engine": "process",
             "docker_cmd": [
                 "/bin/sh",
@@ -97,7 +101,13 @@ class LiveSite:
             "no_work_backoff_max": 0.5,
             "breaker_backoff": 0.5,
         }
-        (root / "plancton/conf/config.yaml").write_text(yaml.safe_dump(config))
+        self.config_file = root / "plancton/conf/config.yaml"
+        self.configure()
+
+    def configure(self, **values: Any) -> None:
+        """Write plancton's configuration, with other values."""
+        self.config |= values
+        self.config_file.write_text(yaml.safe_dump(self.config))
 
     # --- processes ------------------------------------------------------------------
 
@@ -122,6 +132,7 @@ class LiveSite:
             f"--socket={self.socket}",
             f"--lease={self.lease}",
             "--policy-interval=1",
+            *self.schedd_options,
             *options,
         )
 

@@ -1,7 +1,9 @@
 """A DockerEngine on real Docker, and direct questions to Docker."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from plancton.config.model import Config
@@ -16,7 +18,7 @@ from tests.support.waiting import wait_until
 
 SLEEPS = ("sh", "-c", "trap 'exit 143' TERM; sleep 600 & wait")
 
-
+ROOT = Path(__file__).parents[2]
 BUSY = ("sh", "-c", "while :; do :; done")
 #: How a control group comes last, the best way first.
 LAST = (("cpu.idle", "1"), ("cpu.shares", "2"), ("cpu.weight", "1"))
@@ -34,6 +36,15 @@ def yield_to_all(cgroup: str) -> Iterator[None]:
         yield
     finally:
         place.write_text(before)
+
+
+def bind_python() -> list[str]:
+    """Return what a container needs that runs this machine's Python and this project.
+
+    Python's own installation, the libraries that it is linked with, and ours.
+    """
+    places = {"/lib", "/lib64", "/usr", sys.prefix, sys.base_prefix, str(ROOT)}
+    return [f"{place}:{place}" for place in sorted(places) if Path(place).is_dir()]
 
 
 class DockerTest:

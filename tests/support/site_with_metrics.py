@@ -4,8 +4,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from plancton.model import ImageStatus, Prepared, Protection
 from telemetry.influx import Influx
 from telemetry.targets import parse
@@ -32,18 +30,11 @@ class MetricsSite:
         self.begin = time.time()
         self.client = server.client(DATABASE)
         self.client.create_database(DATABASE)
-        self.config_file = site.root / "plancton/conf/config.yaml"
+        self.url = f"http://127.0.0.1:{server.port}#{DATABASE}"
 
     def configure(self, **values: Any) -> None:
-        config = yaml.safe_load(self.config_file.read_text())
-        config.update(
-            influxdb_url=f"http://127.0.0.1:{self.server.port}#{DATABASE}",
-            metrics_interval=1,
-            updateconfig=0.2,
-            site="here",
-        )
-        config.update(values)
-        self.config_file.write_text(yaml.safe_dump(config))
+        fixed = {"metrics_interval": 1, "updateconfig": 0.2, "site": "here"}
+        self.site.configure(influxdb_url=self.url, **fixed, **values)
 
     def submit(self, script: str, count: int) -> None:
         text = JOBS.format(root=self.site.root, script=script, count=count)
@@ -64,8 +55,7 @@ class MetricsSite:
         """Jobs that end in each way, pilots that are asked to go."""
         self.configure(max_ttl=3600)
         self.site.start_schedd(
-            "--influxdb-url", f"http://127.0.0.1:{self.server.port}#{DATABASE}",
-            "--metrics-interval", "1", "--site", "here",
+            "--influxdb-url", self.url, "--metrics-interval", "1", "--site", "here"
         )  # fmt: skip
         self.submit("true", 6)
         self.submit("exit 3", 2)
@@ -84,12 +74,12 @@ class MetricsSite:
 
     def fail(self) -> None:
         """Make a wrong configuration, pilots that fail, a broker that is gone."""
-        good = self.config_file.read_text()
-        self.config_file.write_text("max_dokcs: 1\n")
+        good = self.site.config_file.read_text()
+        self.site.config_file.write_text("max_dokcs: 1\n")
         self.until(
             "SELECT config_age FROM plancton_state WHERE config_rejected = true", "the rejection"
         )
-        self.config_file.write_text(good)
+        self.site.config_file.write_text(good)
         self.configure(docker_cmd=["/bin/sh", "-c", "exit 5"], breaker_backoff=600)
         self.site.ask("condor_rm", "-all")
         self.until(
@@ -108,7 +98,7 @@ class MetricsSite:
         node.clock.ahead = time.time() - node.clock.now() - 30.0
         node.look()
         node.interval()
-        target = Influx(parse(f"http://127.0.0.1:{self.server.port}#{DATABASE}"))
+        target = Influx(parse(self.url))
         target.write(node.points)
         target.close()
 

@@ -19,6 +19,8 @@ from tests.support.schedd_process import ROOT
          "argument --kills-per-round: at least 1, not 0"),
         (["tests.chaos.kills", "--broker", "mysql"],
          "argument --broker: invalid choice: 'mysql' (choose from 'embedded', 'rabbitmq')"),
+        (["tests.chaos.kills", "--engine", "podman"],
+         "argument --engine: invalid choice: 'podman' (choose from 'process', 'docker')"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_said(words: list[str], says: str) -> None:

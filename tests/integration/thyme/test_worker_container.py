@@ -16,7 +16,7 @@ import pytest
 from plancton.model import PilotState
 from tests.support.fake_schedd import submission
 from tests.support.granting_schedd import GrantingSchedd
-from tests.support.real_docker import DockerTest
+from tests.support.real_docker import DockerTest, bind_python
 from tests.support.services.engines import DockerService
 from tests.support.waiting import wait_until
 from thyme.broker import Transport, connect
@@ -29,8 +29,6 @@ pytestmark = pytest.mark.root
 ROOT = Path(__file__).parents[3]
 #: Bytes that the pilot has: the worker takes a third of it.
 MEMORY = 64_000_000
-#: Where Python comes from: its own installation, the libraries that it is linked with, ours.
-PLACES = {"/lib", "/lib64", "/usr", sys.prefix, sys.base_prefix, str(ROOT)}
 
 
 class Site:
@@ -48,13 +46,12 @@ class Site:
 
     def start(self, *options: str, **values: object) -> str:
         # nobody but root sees what is below a directory like /root: jobs need none of it
-        binds = [f"{place}:{place}" for place in sorted(PLACES) if Path(place).is_dir()]
         command = [
             sys.executable, "-m", "thyme.worker.cli", f"--url=sqlite://{self.path}/broker.db",
             "--workdir=/tmp", *options,
         ]  # fmt: skip
         return self.bench.start(
-            *command, binds=(*binds, f"{self.path}:{self.path}:rw"), max_dock_mem=MEMORY,
+            *command, binds=(*bind_python(), f"{self.path}:{self.path}:rw"), max_dock_mem=MEMORY,
             environment={"PYTHONPATH": str(ROOT)},
             **{"capabilities": ("SETUID", "SETGID"), **values},
         )  # fmt: skip

@@ -95,6 +95,18 @@ class InfluxServer:
             self._ask(f"CREATE USER {ADMIN} WITH PASSWORD '{ADMIN_PASSWORD}' WITH ALL PRIVILEGES")
             wait_until(self._knows_admin, "InfluxDB to know its admin", state=self.said)
 
+    @property
+    def pid(self) -> int:
+        assert self.program is not None
+        return self.program.pid
+
+    def kill(self) -> None:
+        """Kill -9 it."""
+        assert self.program is not None
+        self.program.process.kill()
+        self.program.process.wait()
+        self.program = None
+
     def down(self) -> None:
         assert self.program is not None
         self.program.end()
