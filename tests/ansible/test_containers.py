@@ -178,15 +178,25 @@ def test_a_new_daemon_adopts_the_pilots(site: Site) -> None:
 
 
 def test_docker_restarted_by_a_changed_option_leaves_pilots_alone(site: Site) -> None:
-    wait_until(lambda: site.status("node1")["pilots"], "a pilot on node1", timeout=60)
+    # A pilot without a job would end by itself meanwhile: all four have one.
+    submit(site, 4, "while [ ! -e /tmp/go ]; do sleep 0.2; done", "through")
+    wait_until(
+        lambda: [job["JobStatus"] for job in queued(site)] == [2] * 4, "jobs on all pilots", 90
+    )
     list_pilots = "docker ps -q --filter label=plancton.node"
     daemon = site.hosts.run("node1", "cat /run/docker.pid")
     before = set(site.hosts.run("node1", list_pilots).split())
     options = {"debug": True}
     site.well("nodes", "--limit", "node1", "--tags", "docker", docker_daemon_options=options)
     assert site.hosts.run("node1", "cat /run/docker.pid") != daemon
-    assert before & set(site.hosts.run("node1", list_pilots).split())
+    assert set(site.hosts.run("node1", list_pilots).split()) == before
     wait_until(lambda: site.hosts.code("node1", "planctonctl health") == 0, "it to be well", 90)
+    # Not the shell that looks for them.
+    let_go = "for pid in $(pgrep -f -- '[-]c while'); do touch /proc/$pid/root/tmp/go; done"
+    for node in ("node1", "node2"):
+        site.hosts.run(node, let_go)
+    wait_for_jobs(site)
+    assert site.hosts.run("head", "grep -c 'Job executing' /tmp/through.log").strip() == "4"
 
 
 def test_removing_leaves_no_container_and_no_image(site: Site) -> None:
