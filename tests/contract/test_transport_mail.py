@@ -53,10 +53,6 @@ def test_mail_that_nobody_gets_does_not_disturb_what_follows(new: Connect) -> No
     assert [record.body for record in broker.read(-1, 999)] == [b"%d" % n for n in range(200)]
 
 
-def test_mail_to_nobody_is_said_so(new: Connect) -> None:
-    assert new().send("schedd", Mail(b"may I?")) is False
-
-
 def test_an_inbox_ends_with_its_process(new: Connect) -> None:
     schedd, worker = new(), new()
     schedd.open_inbox("schedd")

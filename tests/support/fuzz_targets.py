@@ -70,7 +70,11 @@ def _submit(data: bytes) -> None:
     host = FakeSubmitHost({f"{CWD}/data": b"x", f"{CWD}/common": b"x = 2\n"})
     answer = host.submit(data.decode("utf-8", "surrogateescape"))
     assert answer.code in (0, 1)
-    assert answer.code == 0 or "ERROR: " in answer.stderr
+    if answer.code:
+        assert "ERROR: " in answer.stderr
+        assert not host.target.submitted
+    else:
+        assert "job(s) submitted to cluster 7." in answer.stdout or "only empty" in answer.stderr
 
 
 def _read_description(data: bytes) -> None:

@@ -1,13 +1,11 @@
 """The real daemon's control of real containers: what is shown, a new engine, health, windows."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from plancton.errors import ExitCode
 from tests.support.node_daemon import Node
 from tests.support.services.engines import IMAGE, DockerService
 from tests.support.waiting import wait_until
@@ -82,36 +80,6 @@ def test_from_processes_to_containers_without_losing_a_pilot(
     assert done.returncode == 0, done.stderr
     assert containers(docker_service) == set()
     assert node.marked() == set()
-
-
-def test_a_window_that_closes_ends_containers_too(
-    node: Node, values: dict[str, Any], docker_service: DockerService
-) -> None:
-    now = datetime.now(timezone.utc)
-    around = f"{now - timedelta(days=1):%Y-%m-%d} - {now + timedelta(days=1):%Y-%m-%d}"
-    node.configure(**values)
-    node.nodaemon()
-    node.wait_for(3)
-    node.configure(**values, timezone="UTC", stops=[around], window_grace=0)
-    wait_until(lambda: containers(docker_service) == set(), "no container", state=node.published)
-    # the status is written at the end of the look that stopped them
-    wait_until(lambda: node.published()["window"]["phase"] == "closed", "a closed window",
-               state=node.published)  # fmt: skip
-
-
-def test_force_stop_ends_containers_that_a_killed_daemon_left(
-    node: Node, values: dict[str, Any], docker_service: DockerService
-) -> None:
-    node.configure(**values)
-    daemon = node.nodaemon()
-    left = node.wait_for(3)
-    daemon.kill()
-    daemon.wait()
-    assert containers(docker_service) == set(left)
-    assert node.ctl("status").returncode == ExitCode.NOT_RUNNING
-    done = node.ctl("force-stop")
-    assert (done.returncode, done.stdout) == (0, "neither the daemon nor a pilot is running\n")
-    assert containers(docker_service) == set()
 
 
 def test_logs_shows_what_a_container_printed_also_after_it_was_removed(

@@ -323,12 +323,3 @@ def test_a_worker_that_reconnects_keeps_its_inbox(
 
     assert schedd.send("thyme.worker.n1.7-ff", Mail(b"vacate"))
     assert wait_until(after.receive, "the mail").body == b"vacate"
-
-
-def test_two_schedds_of_one_name_cannot_be(new: Callable[[], Transport]) -> None:
-    new().open_inbox("thyme.schedd.vobox", [POOL])
-
-    with pytest.raises(
-        BrokerRefused, match=r"another connection already answers as 'thyme.schedd.vobox'"
-    ):
-        new().open_inbox("thyme.schedd.vobox", [POOL])

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -54,20 +53,6 @@ def test_asked_to_end_it_gets_its_own_signal_and_time_to_tidy_up(tmp_path: Path)
 
     assert run.outcome.exit_code == 5
     assert [(f.name, f.data) for f in run.files] == [("result", b"tidy\n")]
-
-
-def test_after_its_grace_it_is_killed(tmp_path: Path) -> None:
-    text = "trap '' TERM; echo up; while :; do sleep 0.05; done"
-    run = Run(tmp_path, script(text, kill_grace=0.3), wait=False)
-    wait_until(lambda: run.out, "the job to be up")
-    asked = time.monotonic()
-
-    run.job.request_end()
-    wait_until(lambda: run.job.kill_after_grace() == float("inf"), "the kill")
-    run.end()
-
-    assert time.monotonic() - asked >= 0.3
-    assert run.outcome.signal == 9
 
 
 def test_a_signal_to_a_job_that_is_gone_is_no_error(tmp_path: Path) -> None:

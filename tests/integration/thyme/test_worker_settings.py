@@ -129,15 +129,3 @@ def test_so_many_jobs_and_no_more(site: WorkerSite, limit: list[str], done: int)
 
     assert site.kinds() == ["started", "finished"] * done
     assert site.broker.count_ready("alien_jobs") == 5 - done
-
-
-def test_garbage_in_the_queue_is_kept_aside_and_said(site: WorkerSite) -> None:
-    site.broker.submit("alien_jobs", [b"garbage"])
-    site.submit(TRUE)
-
-    code, said = site.run("--timeout", "1")
-
-    assert code == 0
-    put_aside = "message put aside as a dead letter: not a thyme message: "
-    assert said.partition(" thyme-worker: ")[2].startswith(put_aside)
-    assert [letter.body for letter in site.broker.list_dead_letters()] == [b"garbage"]

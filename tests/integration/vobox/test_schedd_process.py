@@ -23,43 +23,6 @@ log = log
 """
 
 
-def test_a_job_goes_from_condor_submit_to_the_history(schedd: LiveSchedd) -> None:
-    schedd.start()
-    said = schedd.run("condor_submit", stdin=f"{JOBS}queue 3".encode())
-    assert said.stdout == "Submitting job(s)...\n3 job(s) submitted to cluster 1.\n"
-    assert schedd.states() == {"1.0": 1, "1.1": 1, "1.2": 1}
-
-    schedd.work()
-
-    schedd.wait_for(j1_0=4, j1_1=4, j1_2=4)
-    assert (schedd.home / "out.1.2").read_text() == "out 2\n"
-    assert schedd.run("condor_q", "-af", "JobStatus").stdout == ""
-    codes = schedd.run("condor_history", "-af", "ProcId", "ExitCode").stdout
-    assert sorted(codes.splitlines()) == ["0 0", "1 1", "2 2"]
-    events = logged(schedd.home / "log")
-    for job in ("1.0", "1.1", "1.2"):
-        numbers = [e[:3] for e in events if e.endswith(f" {job}")]
-        # a program may have ended before anybody could see its size
-        assert [number for number in numbers if number != "006"] == ["000", "001", "005"]
-
-
-def test_a_running_job_is_held_released_and_removed(schedd: LiveSchedd) -> None:
-    schedd.start()
-    schedd.submit("executable = /bin/sleep\narguments = 600\nlog = log\nqueue")
-    schedd.worker("--max-jobs", "0")
-    schedd.wait_for(j1_0=2)
-    assert schedd.run("condor_hold", "1.0").stdout == "Job 1.0 held\n"
-    schedd.wait_for(j1_0=5)
-    schedd.run("condor_release", "1.0")
-    schedd.wait_for(j1_0=2)
-    schedd.run("condor_rm", "1.0")
-    wait_until(lambda: not schedd.run("condor_q", "-af", "JobStatus").stdout, "it left the queue")
-    numbers = [event[:3] for event in logged(schedd.home / "log")]
-    # a heartbeat may have told its size
-    events = [number for number in numbers if number != "006"]
-    assert events == ["000", "001", "004", "012", "013", "001", "004", "009"]
-
-
 def test_sigterm_ends_it_with_code_0_and_removes_the_socket(schedd: LiveSchedd) -> None:
     schedd.start()
     assert schedd.socket.is_socket()

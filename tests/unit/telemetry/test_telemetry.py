@@ -203,12 +203,22 @@ def test_a_target_that_is_away_gets_its_points_later_and_the_log_says_so_once(
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
-def test_points_that_are_refused_do_not_keep_others_back() -> None:
+@pytest.mark.parametrize(
+    ("fault", "problem"),
+    [
+        (PointsRefused("influx: field type conflict"), ""),  # nothing waits for its end
+        (KeyError("bug"), "influx:8086#db: KeyError"),
+    ],
+)
+def test_neither_refused_points_nor_a_bug_in_the_writer_keep_other_points_back(
+    fault: Exception, problem: str
+) -> None:
     bench = Bench()
-    bench.database.fail = PointsRefused("influx: field type conflict")
+    bench.database.fail = fault
     bench.sender.add([at(1.0)])
     bench.sender.flush()
-    bench.until(lambda: bench.sender.state.dropped == 1, "the refusal")
+    bench.until(lambda: bench.sender.state.dropped == 1, "the fault")
+    bench.until(lambda: bench.sender.state.problem == problem, "it to be told")
     bench.database.fail = None
     bench.sender.add([at(2.0)])
     bench.sender.flush()
@@ -223,19 +233,6 @@ def test_a_target_cannot_refuse_more_points_than_it_got() -> None:
     bench.sender.flush()
     bench.until(lambda: bench.sender.state.failures == 1, "the refusal")
     assert (bench.sender.state.sent, bench.sender.state.dropped) == (0, 2)
-    bench.sender.close(10.0)
-
-
-def test_a_bug_in_the_writer_does_not_end_the_thread() -> None:
-    bench = Bench()
-    bench.database.fail = KeyError("bug")
-    bench.sender.add([at(1.0)])
-    bench.sender.flush()
-    bench.until(lambda: bench.sender.state.problem == "influx:8086#db: KeyError", "the bug")
-    bench.database.fail = None
-    bench.sender.add([at(2.0)])
-    bench.sender.flush()
-    bench.until(lambda: times(bench.database.points) == [2.0], "the next one")
     bench.sender.close(10.0)
 
 

@@ -1,7 +1,6 @@
 """The control loop on a fake node: what it does to the engine, and when it makes a pass."""
 
 import json
-import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from plancton.config.model import Config
 from plancton.daemon.control_loop import CHECK_INTERVAL
 from plancton.engine.job_features import Features
-from plancton.errors import ConfigError, EngineError
+from plancton.errors import EngineError
 from plancton.model import Mode, PilotState, Prepared, Protection, Trigger
 from tests.support.fake_node import GB, IDLE, FakeNode
 
@@ -171,28 +170,6 @@ def test_a_full_node_is_left_alone(node: FakeNode) -> None:
     assert node.engine.changes() == []
 
 
-def test_a_pilot_that_ends_is_replaced_at_once(node: FakeNode) -> None:
-    """2017 fault 5: it took until the next loop, up to 30 s."""
-    ended_at: list[float] = []
-    started_at: list[float] = []
-
-    def life(seconds: float) -> None:
-        node.clock.advance(min(seconds, 0.3))
-        if not ended_at and node.clock.now() > 1010:
-            ended_at.append(node.clock.now())
-            node.engine.end(node.engine.running()[0], 0)
-        if ended_at and not started_at and len(node.engine.running()) == 4:
-            started_at.append(node.clock.now())
-        if node.clock.now() > 1020:
-            node.loop.request_end()
-
-    node.during = life
-    node.loop.run()
-    assert ended_at and started_at
-    assert started_at[0] - ended_at[0] <= 0.3
-    assert node.engine.changes() == ["start"] * 4 + ["remove", "start"]
-
-
 def test_the_timer_looks_every_main_sleep_and_no_more(node: FakeNode) -> None:
     def life(_seconds: float) -> None:
         if node.clock.now() > 1000 + 10 * 30 - 5:
@@ -312,66 +289,12 @@ def test_a_drain_is_seen_at_the_next_check_and_survives_a_new_loop(
     assert again.engine.changes() == ["start"] * 4
 
 
-def test_drain_stop_ends_the_loop_after_the_last_pilot_and_the_node_stays_drained(
-    node: FakeNode,
-) -> None:
-    node.loop.run_pass(Trigger.TIMER)
-    node.flags.drain(then_stop=True)
-
-    def life(_seconds: float) -> None:
-        if node.engine.running():
-            node.engine.end(node.engine.running()[0], 0)
-
-    node.during = life
-    node.loop.run()
-    assert node.engine.changes() == ["start"] * 4 + ["remove"] * 4
-    assert node.flags.read_mode() is Mode.DRAIN
-
-
 def test_drain_stop_does_not_end_while_the_engine_is_silent(node: FakeNode) -> None:
     node.engine.unavailable = "hung"
     node.flags.drain(then_stop=True)
     node.during = lambda _seconds: node.loop.request_end() if node.clock.now() > 1100 else None
     node.loop.run()
     assert node.flags.read_mode() is Mode.DRAIN_STOP
-
-
-def test_force_stop_ends_everything_the_stubborn_too(tmp_path: Path) -> None:
-    node = FakeNode(tmp_path, docker_cmd=("stubborn",))
-    node.loop.run_pass(Trigger.TIMER)
-    node.flags.force_stop()
-    node.loop.run()
-    assert node.engine.running() == []
-    assert node.clock.now() < 1010
-    assert node.flags.read_mode() is Mode.ACTIVE
-
-
-# Configuration
-
-
-def test_a_reload_changes_what_is_done_next(node: FakeNode) -> None:
-    node.loop.run_pass(Trigger.TIMER)
-    node.engine.changes()
-    node.config = Config(max_docks=6, docker_cmd=("sleep",))
-    node.loop.run_pass(Trigger.TIMER)
-    assert node.engine.changes() == []
-    node.loop.request_reload()
-    node.loop.run_pass(Trigger.TIMER)
-    assert node.engine.changes() == ["start"] * 2
-
-
-def test_a_bad_reload_stops_nothing(node: FakeNode) -> None:
-    node.loop.run_pass(Trigger.TIMER)
-    node.engine.changes()
-
-    def bad() -> Config:
-        raise ConfigError("config.yaml:1: no")
-
-    node.watch._read = bad  # the file went bad
-    node.loop.request_reload()
-    node.loop.run_pass(Trigger.TIMER)
-    assert node.engine.changes() == []
-    assert node.watch.problem == "config.yaml:1: no"
 
 
 # Status
@@ -407,22 +330,6 @@ def test_memory_of_the_pilots_reaches_the_decision(node: FakeNode) -> None:
 
 
 # A repair
-
-
-def test_a_repaired_configuration_fills_the_node_at_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    node = FakeNode(tmp_path, docker_cmd=("thyme-wroker",))
-    for trigger in (Trigger.TIMER, Trigger.EVENT, Trigger.EVENT):
-        node.loop.run_pass(trigger)
-    assert node.passes[-1].decision.history.breaker.level == 1
-    node.engine.changes()
-    node.config = node.config.model_copy(update={"docker_cmd": ("sleep",)})
-    with caplog.at_level(logging.INFO, "plancton"):
-        node.loop.request_reload()
-        node.loop.run_pass(Trigger.EVENT)
-    assert node.engine.changes().count("start") == 4
-    assert "earlier failures are forgotten" in caplog.text
 
 
 def test_a_retry_is_done_once_and_waits_for_an_engine_that_does_not_answer(

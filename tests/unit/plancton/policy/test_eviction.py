@@ -88,28 +88,6 @@ def test_an_evicted_pilot_starts_the_pause_once_and_not_again_when_it_is_removed
 # Memory
 
 
-def test_memory_and_not_cpu_limits_a_node_with_large_pilots() -> None:
-    """OCCAM: 10 GB a job and no swap, so 48 cores ran 13 jobs."""
-    facts = HostFacts("light", 48, 144 * GB, 0)
-    load = HostLoad(busy_cpus=0, pilots_cpus=0, mem_available=140 * GB, pilots_mem=0)
-    decision = decide(
-        node(facts=facts, load=load), config(max_docks="ncpus", max_dock_mem=10 * GB), NOW
-    )
-    assert starts(decision) == 13
-
-
-def test_a_running_pilot_is_counted_with_all_it_may_use() -> None:
-    load = replace(IDLE, mem_available=9 * GB, pilots_mem=2 * GB)
-    decision = decide(node(*pilots(1, 2), load=load), config(max_docks=100), NOW)
-    assert starts(decision) == 3
-
-
-def test_pilots_that_use_more_than_their_share_leave_less_for_others() -> None:
-    load = replace(IDLE, mem_available=4 * GB, pilots_mem=20 * GB)
-    decision = decide(node(*pilots(1), load=load), config(max_docks=100), NOW)
-    assert starts(decision) == 1
-
-
 def test_when_memory_is_short_the_youngest_go_at_once_until_enough_comes_back() -> None:
     load = replace(IDLE, mem_available=0, pilots_mem=4 * GB)
     seen = tuple(replace(pilot, memory_bytes=600_000_000) for pilot in pilots(40, 10, 30, 20))
@@ -130,10 +108,6 @@ def test_tasks_that_wait_for_memory_cost_one_pilot_at_a_time() -> None:
     assert stopped(decide(node(*pilots(9, 3, 6), load=load), config(), NOW)) == ["p1"]
     ending = replace(pilots(1, state=PilotState.STOPPING)[0], id="going")
     assert stopped(decide(node(*pilots(9, 6), ending, load=load), config(), NOW)) == []
-
-
-def test_a_kernel_without_psi_is_no_reason_to_do_nothing() -> None:
-    assert starts(decide(node(load=replace(IDLE, memory_stall=None)), config(), NOW)) == 4
 
 
 def test_a_pilot_past_max_ttl_is_asked_to_end_and_no_pause_follows() -> None:

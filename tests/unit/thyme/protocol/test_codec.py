@@ -229,15 +229,6 @@ def test_an_unexpected_kind_is_reported() -> None:
         expect_kind(submission(), ClaimReply)
 
 
-@given(st.binary(max_size=300))
-@settings(max_examples=300, deadline=None)
-def test_any_bytes_are_a_message_or_refused(data: bytes) -> None:
-    try:
-        decode(data)
-    except BadMessage:
-        pass
-
-
 def or_filled(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
     return inner | st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3)
 

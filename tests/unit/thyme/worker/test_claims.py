@@ -52,15 +52,6 @@ def test_a_job_that_its_schedd_grants_runs_at_once(site: Site) -> None:
     assert site.queued() == 0
 
 
-def test_a_job_that_fails_is_work_done(site: Site) -> None:
-    site.submit(job(exit_code=7))
-
-    assert site.run() == 0
-
-    assert isinstance(site.told()[-1], Finished)
-    assert site.told()[-1].exit_code == 7
-
-
 def test_a_worker_asks_acknowledges_runs_and_reports(site: Site) -> None:
     site.submit(job())
 

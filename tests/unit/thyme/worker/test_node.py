@@ -55,11 +55,6 @@ def test_a_user_that_is_not_there_is_refused(option: str) -> None:
         choose_job_user(option, 0, euid=0)
 
 
-def test_only_root_runs_jobs_as_others() -> None:
-    with pytest.raises(BadInvocation, match="--user 1: only a worker that is root runs jobs as"):
-        choose_job_user("1", 0, euid=1000)
-
-
 def test_a_user_without_an_entry_has_its_scratch_directory_for_a_home() -> None:
     assert JobUser(4242, 4242).variables("/scratch") == {"HOME": "/scratch"}
     assert JobUser(1, 1, "joe", "/home/joe").variables("/scratch") == {

@@ -333,15 +333,6 @@ def test_between_two_jobs_it_waits_anew(site: Site) -> None:
     assert said == [(0, 0, 0, False), (130, 130, 1, False), (180, 130, 1, True)]
 
 
-def test_a_waiting_worker_announces_that_it_ends(site: Site) -> None:
-    listener = Listener(site)
-    site.after(20, site.signal)
-
-    assert site.run(timeout=100.0) == 143
-
-    assert listener.heard[-1][1].leaving
-
-
 def test_a_worker_ends_although_it_cannot_announce_it(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,7 +13,6 @@ from thyme.protocol.events import Evicted, Finished, Started
 from thyme.protocol.mail import ClaimReply
 from thyme.worker.sandbox import Sandbox
 from thyme.worker.users import JobUser
-from thyme.worker.worker import Worker, WorkerSettings
 
 
 def test_a_broker_lost_during_the_run_does_not_touch_the_job(site: Site) -> None:
@@ -189,19 +188,6 @@ def test_an_unreadable_message_becomes_a_dead_letter_and_the_worker_continues(
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == [
         f"message put aside as a dead letter: {letter.reason}"
     ]
-
-
-def test_a_node_without_scratch_takes_no_job(site: Site, tmp_path: Path) -> None:
-    site.submit(job())
-    site.workdir = tmp_path / "file"
-    worker = Worker(
-        WorkerSettings(POOL, tmp_path / "none"), site.broker.connect, site.shutdown, site.clock
-    )
-
-    with pytest.raises(NodeUnfit, match=r"cannot make a scratch directory in .*/none"):
-        worker.run()
-
-    assert site.broker.calls == []
 
 
 def test_a_noexec_scratch_holds_no_jobs(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

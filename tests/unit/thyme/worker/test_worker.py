@@ -1,36 +1,9 @@
 """How a worker leaves, how many jobs it takes and how long it waits, in virtual time."""
 
-import signal
-
 import pytest
 
 from tests.support.virtual_worker import POOL, Site, job
-from thyme.protocol.events import Evicted
 from thyme.worker.sandbox import Sandbox
-
-
-def test_sigterm_evicts_the_job_with_its_kill_signal_and_reports_it(site: Site) -> None:
-    site.submit(job(seconds=500, kill_signal=10), job(name="2.0"))
-    site.after(100, site.signal)
-
-    assert site.run(max_jobs=0) == 143
-
-    assert site.signals == ["10 at 100"]
-    evicted = site.told()[-1]
-    assert isinstance(evicted, Evicted)
-    assert evicted.reason == "evicted with its pilot"
-    assert site.queued() == 1
-
-
-def test_after_its_grace_an_evicted_job_is_killed(site: Site) -> None:
-    site.submit(job(seconds=500, kill_grace=30.0, environment={"DYING": "99"}))
-    site.after(100, site.signal)
-
-    assert site.run() == 143
-
-    assert site.signals[0] == "15 at 100"
-    assert site.signals[1].startswith("9 at 130")
-    assert site.kinds() == ["started", "evicted"]
 
 
 def test_a_second_sigterm_kills_at_once(site: Site) -> None:
@@ -42,13 +15,6 @@ def test_a_second_sigterm_kills_at_once(site: Site) -> None:
 
     assert site.signals == ["15 at 100", "9 at 103"]
     assert site.kinds() == ["started", "evicted"]
-
-
-def test_an_idle_worker_leaves_at_once(site: Site) -> None:
-    site.after(3, lambda: site.signal(signal.SIGINT))
-
-    assert site.run() == 130
-    assert site.clock() - site.start <= 4
 
 
 def test_a_worker_signalled_while_it_claims_requeues_the_job(site: Site) -> None:
@@ -64,11 +30,6 @@ def test_a_worker_signalled_while_it_claims_requeues_the_job(site: Site) -> None
     assert left.owner is None
 
 
-def test_nothing_to_do_within_the_timeout(site: Site) -> None:
-    assert site.run(timeout=42.0) == 3
-    assert site.clock() - site.start == 42
-
-
 def test_the_timeout_counts_from_the_last_job(site: Site) -> None:
     site.submit(job(seconds=30))
     site.after(35, lambda: site.submit(job(seconds=30, name="2.0")))
@@ -77,15 +38,6 @@ def test_the_timeout_counts_from_the_last_job(site: Site) -> None:
 
     assert site.clock() - site.start == pytest.approx(75, abs=1)
     assert site.kinds() == ["started", "finished"] * 2
-
-
-def test_a_worker_takes_no_more_than_its_jobs(site: Site) -> None:
-    site.submit(*[job(name=f"{n}.0") for n in range(5)])
-
-    assert site.run(max_jobs=3) == 0
-
-    assert site.queued() == 2
-    assert [str(m.job) for m in site.told()] == ["0.0"] * 2 + ["1.0"] * 2 + ["2.0"] * 2
 
 
 def test_the_end_is_reported_before_the_scratch_directory_is_removed(

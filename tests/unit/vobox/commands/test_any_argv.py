@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.fake_command_queue import BOB, Queue
+from tests.support.fake_submit_host import CWD, FakeSubmitHost
 from tests.support.schedd_parts import SCHEDD, ScheddHarness
 from vobox.client import user_log, wait, watch_q
 from vobox.commands import act, config_val, qedit, reschedule, tail, vacate
@@ -36,6 +37,7 @@ OPTION = st.builds(
 )
 WORD = st.one_of(
     st.sampled_from(["", "5", "5.0", "5.1", "9.0", "0", "0.0", "alice", "bob", "-a", "-p", "+5"]),
+    st.sampled_from(["-", "e.sub", "k=v", "+A=1", "queue", "2"]),
     st.sampled_from(["JobPrio", "Owner", "A=1", "A", '"x"', "1 +", "true", "JobStatus == 1"]),
     st.sampled_from(["9" * 30, "9" * 5000, "1." + "9" * 30, "-" + "9" * 400, SCHEDD, "vobox1"]),
     st.integers().map(str),
@@ -90,6 +92,11 @@ def _tail(argv: Sequence[str]) -> None:
         tail.parse(argv, SCHEDD)
 
 
+def _submit(argv: Sequence[str]) -> None:
+    host = FakeSubmitHost({f"{CWD}/e.sub": b"executable = agent.sh\nqueue\n"})
+    is_answer(host.run(*argv, stdin="executable = agent.sh\nqueue\n"))
+
+
 def _wait(argv: Sequence[str]) -> None:
     with contextlib.suppress(user_log.CommandExit):
         wait.parse(list(argv))
@@ -100,7 +107,7 @@ def _watch_q(argv: Sequence[str]) -> None:
         watch_q.parse(list(argv))
 
 
-@pytest.mark.parametrize("command", [_config_val, _reschedule, _tail, _wait, _watch_q])
+@pytest.mark.parametrize("command", [_config_val, _reschedule, _submit, _tail, _wait, _watch_q])
 @given(argv=LINE)
 @OFTEN
 def test_the_other_commands(command: Callable[[Sequence[str]], None], argv: list[str]) -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from tests.support.schedd_parts import JOB, Events, Expression, job_after
 from thyme.protocol.job import JobId
-from vobox.classad.ad import quote
 from vobox.jobs.job import Job
 from vobox.ledger import writer
 from vobox.ledger.snapshot import LedgerSnapshot
@@ -185,11 +184,3 @@ def test_a_transaction_that_fails_leaves_nothing(ledger: Ledger) -> None:
         ledger.put(job(0))
         raise ZeroDivisionError
     assert ledger.get(JobId(7, 0)) is None
-
-
-def test_quoting_survives_the_ledger(ledger: Ledger) -> None:
-    made = job(0)
-    made.ad["Cmd"] = quote('a "b" \\c\n')
-    ledger.put(made)
-    found = ledger.get(JobId(7, 0))
-    assert found is not None and found.ad.text("Cmd") == 'a "b" \\c\n'

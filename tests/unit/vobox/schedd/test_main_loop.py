@@ -3,7 +3,6 @@
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 from tests.support.fake_broker import FakeBroker, FakeTransport
 from tests.support.fake_submit_host import FakeCaller
-from tests.support.schedd_parts import SCHEDD, Events, ad_of, read_all_jobs
+from tests.support.schedd_parts import SCHEDD, Events, ad_of
 from tests.support.waiting import wait_until
 from thyme.broker import Record
 from thyme.errors import BrokerRefused, BrokerUnreachable
@@ -154,35 +153,6 @@ def test_an_order_is_seen_as_soon_as_its_command_has_its_answer(
     assert running.run("condor_q", "1.0", "-af", "JobStatus").stdout == "5\n"
     assert running.run("condor_rm", "1").code == 0
     assert running.run("condor_q", "-allusers", "-af", "JobStatus").stdout == ""
-
-
-def test_without_a_broker_condor_submit_fails_at_once_and_condor_q_answers_with_a_warning(
-    running: Running,
-) -> None:
-    running.submit(procs=2)
-    running.lose_broker(BrokerUnreachable("broker vanished"))
-
-    began = time.monotonic()
-    with pytest.raises(CommandRefused, match="not ready: broker vanished; try again"):
-        running.submit(cluster=9)
-    assert time.monotonic() - began < 10
-    bare = running.run("condor_q")
-    assert bare.code == 1 and "broker vanished" in bare.stderr
-    asked = running.run("condor_q", "-allusers", "-af", "JobStatus")
-    assert (asked.stdout, asked.code) == ("1\n1\n", 0)
-    assert asked.stderr.startswith("condor_q: warning: answered from the ledger")
-    removal = running.run("condor_rm", "1.0")
-    assert removal.code == 1 and removal.stderr.endswith("No result found for job 1.0\n")
-
-
-def test_it_goes_on_when_the_broker_is_back(running: Running) -> None:
-    running.submit()
-    running.lose_broker(BrokerUnreachable("broker vanished"))
-    running.broker.down = None
-    wait_until(lambda: not running.schedd.trouble, "all well again")
-    running.submit()
-    assert running.idle() == 2
-    assert running.run("condor_q", "-allusers").code == 0
 
 
 def test_a_fault_of_ours_does_not_end_the_schedd(
@@ -338,24 +308,6 @@ def test_a_heartbeat_sent_right_after_the_start_is_believed(running: Running) ->
     running.submit()  # whatever was waiting has been read now
     assert worker.receive() is None
     worker.close()
-
-
-def test_the_ledger_is_the_same_after_a_restart(start: Callable[..., Running]) -> None:
-    broker = FakeBroker()
-    first = start(broker)
-    assert first.ready.wait(20)
-    first.submit(procs=2)
-    first.run("condor_hold", "1.0")
-    first.end()
-    before = Ledger(first.directory / "ledger.db")
-    jobs = read_all_jobs(before)
-    before.close()
-    second = start(broker)
-    assert second.ready.wait(20)
-    second.end()
-    after = Ledger(first.directory / "ledger.db")
-    assert read_all_jobs(after) == jobs
-    after.close()
 
 
 def test_a_submit_beyond_the_owners_limit_queues_nothing(

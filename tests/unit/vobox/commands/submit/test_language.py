@@ -1,8 +1,6 @@
 """The submit language: what is expanded, queued and counted, and whatever else may be written."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from tests.support.fake_submit_host import CWD, NOW, FakeCaller, FakeFiles, FakeSubmitHost
 from vobox.commands.submit.description import ExtraLines, read_description
@@ -13,119 +11,6 @@ from vobox.commands.submit.sources import TextSources
 
 FILES = FakeFiles({})
 SOURCES = TextSources(FILES, FileCache(FILES), CWD, FakeCaller())
-WORDS = st.sampled_from(
-    [
-        "executable = agent.sh",
-        "queue",
-        "queue 3",
-        "queue x in (a, b)",
-        "queue x,y from (",
-        ")",
-        "1 2",
-        "queue foo",
-        "arguments = $(Process) $INT(",
-        'arguments = "a \'b"',
-        "environment = A=1;B",
-        "x = $(y)",
-        "y = $(x)",
-        "arguments = $(x)",
-        "if true",
-        "else",
-        "endif",
-        "if $(x",
-        "include : common",
-        "include : nope",
-        "include command : seq 3",
-        "include ifexist : nope",
-        "include into x : y",
-        "queue x matching files *.sh",
-        "queue x from seq 3 |",
-        "queue x from -",
-        "x += 1",
-        "y @=end",
-        "use feature:x",
-        "error : no",
-        "warning : yes",
-        "z @=end",
-        "@end",
-        "+Foo = a b",
-        "+Foo = {1, 2",
-        "request_memory = 1 GB",
-        "request_memory = (",
-        "universe = grid",
-        "grid_resource = condor a b",
-        "transfer_input_files = data, nope",
-        "use_x509userproxy = true",
-        "requirements = Memory >",
-        "periodic_hold = \\",
-        "  JobStatus == 1 \\",
-        "\\",
-        "# comment \\",
-        "hold = true",
-        "max_retries = 2",
-        "arguments = $CHOICE(9,a,b) $SUBSTR(a) $RANDOM_INTEGER(3,1)",
-        "arguments = $RANDOM_CHOICE() $REAL(x) $EVAL(x) $F()",
-        "kill_sig = SIGNOPE",
-        "\x00",
-        "é = \udcff",
-    ]
-)
-
-
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(lines=st.lists(st.one_of(WORDS, st.text(max_size=12)), max_size=12))
-def test_any_text_is_submitted_or_refused_with_an_error(lines: list[str]) -> None:
-    host = FakeSubmitHost({f"{CWD}/data": b"x", f"{CWD}/common": b"x = 2\n"})
-    answer = host.submit("\n".join(lines))
-
-    assert answer.code in (0, 1)
-    if answer.code:
-        assert "ERROR: " in answer.stderr
-        assert not host.target.submitted
-    else:
-        assert "job(s) submitted to cluster 7." in answer.stdout or "only empty" in answer.stderr
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    argv=st.lists(
-        st.one_of(
-            st.sampled_from(
-                [
-                    "-a",
-                    "-q",
-                    "-terse",
-                    "-v",
-                    "-file",
-                    "e.sub",
-                    "-",
-                    "k=v",
-                    "+A=1",
-                    "queue",
-                    "-dry",
-                    "-dump",
-                    "-batch",
-                    "-max",
-                    "2",
-                    "-n",
-                    "-unused",
-                    "-h",
-                    "--terse",
-                ]
-            ),
-            st.text(max_size=5),
-        ),
-        max_size=6,
-    )
-)
-def test_any_command_line_is_accepted_or_refused_with_an_error(argv: list[str]) -> None:
-    host = FakeSubmitHost()
-    host.files.files[f"{CWD}/e.sub"] = b"executable = agent.sh\nqueue\n"
-
-    answer = host.run(*argv, stdin="executable = agent.sh\nqueue\n")
-
-    assert answer.code in (0, 1)
-    assert answer.code == 0 or answer.stderr
 
 
 @pytest.mark.parametrize(
