@@ -5,13 +5,17 @@ import fcntl
 import gc
 import os
 import resource
+import signal
 import sqlite3
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from thyme.broker import Mail, Retention, connect
+from thyme.broker.sqlite import connection
 from thyme.broker.sqlite import transport as sqlite_transport
 from thyme.broker.sqlite.process_locks import ProcessLock
 from thyme.errors import BrokerRefused, BrokerUnreachable
@@ -72,6 +76,43 @@ def test_a_lock_that_cannot_be_made_now_is_waited_for(
 
     with pytest.raises(error, match=os.strerror(number)):
         connect(f"sqlite://{tmp_path}/broker.db")
+
+
+#: A process that stops itself in the middle of a transaction.
+STOPS = """
+import os, signal, sys
+from thyme.broker.sqlite.connection import Connection
+with Connection(sys.argv[1]).writing(durable=True) as db:
+    os.kill(os.getpid(), signal.SIGSTOP)
+    db.execute("INSERT INTO stream(time, body, key) VALUES(9e9, ?, '')", (b"the other's",))
+"""
+
+
+def test_a_process_that_was_stopped_while_it_wrote_does_not_hang_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "broker.db"
+    broker = connect(f"sqlite://{path}")
+    monkeypatch.setattr(connection, "BUSY_TIMEOUT", 0.2)
+    with subprocess.Popen([sys.executable, "-c", STOPS, path]) as stopped:
+        try:
+            os.waitid(os.P_PID, stopped.pid, os.WSTOPPED)
+            with pytest.raises(BrokerUnreachable) as raised:
+                broker.record([b"ours"])
+            assert str(raised.value) == (
+                f"broker {path}: another process has been writing for 0.2 s; is it stopped? "
+                f"`lslocks` names it, with {path}.turn; let it go on, or kill it"
+            )
+            assert broker.read(-1, 10) == []  # who only reads need not wait
+
+            stopped.send_signal(signal.SIGCONT)
+            assert stopped.wait(30.0) == 0
+        finally:
+            stopped.kill()
+
+    broker.record([b"ours"])
+    assert [record.body for record in broker.read(-1, 10)] == [b"the other's", b"ours"]
+    broker.close()
 
 
 def test_records_that_are_too_old_are_deleted(
