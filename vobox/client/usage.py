@@ -169,20 +169,23 @@ SUMMARIES = {
 }
 #: the commands whose ``-help`` HTCondor prints to stdout; the others print it to stderr
 HELP_ON_STDOUT = (
-    "condor_config_val",
     "condor_history",
     "condor_q",
     "condor_qedit",
     "condor_status",
     "condor_submit",
 )
+#: the commands of HTCondor whose ``-help`` is a wrong command line
+HELP_FAILS = ("condor_config_val", "condor_prio")
 
 
 def answer_early(command: str, word: str) -> "tuple[int, str, str]":
     """Answer ``-help`` or ``-version``, with one dash or two: exit code, stdout, stderr."""
     usage = USAGES[command]
     if word in ("-help", "--help"):
-        return (0, usage, "") if command in HELP_ON_STDOUT else (0, "", usage)
+        if command in HELP_ON_STDOUT:
+            return 0, usage, ""
+        return 1 if command in HELP_FAILS else 0, "", usage
     if command == "condor_submit":  # HTCondor's has no option -version
         return 1, "", usage
     from .version import VERSION_LINE, format_platform  # imports the client, which imports us

@@ -25,8 +25,10 @@ Usage: condor_watch_q [options]
                             idle, held, removed, running or suspended; several may be given
     -[no-]progress          a bar under the table (on a terminal: yes)
     -[no-]color             colours (on a terminal: yes)
+    -[no-]summary           the totals under the table (yes)
+    -[no-]updated-at        the time under the table (yes)
     -help | -version
-Ends with 0 when all jobs have left the queue.
+Ends with 0 when all jobs have left the queue, with 2 for a wrong command line.
 """
 IDLE, RUN, DONE, REMOVED, HELD, SUSPENDED = "IDLE", "RUN", "DONE", "REMOVED", "HELD", "SUSP"
 #: the columns, and each one's colour (of a terminal) and sign in the bar
@@ -58,6 +60,7 @@ class WatchOptions:
         self.clusters = []  # type: list[int]
         self.exits = []  # type: list[tuple[str, str, int]]
         self.progress = self.color = os.isatty(1)
+        self.summary = self.updated = True
 
 
 def parse(argv: "list[str]") -> WatchOptions:
@@ -77,13 +80,17 @@ def parse(argv: "list[str]") -> WatchOptions:
                 elif _is_number(value):
                     options.clusters.append(int(value))
                 else:
-                    raise CommandExit(1, stderr="-clusters: %s is no number\n" % value)
+                    raise CommandExit(2, stderr="-clusters: %s is no number\n" % value)
         elif name in ("-progress", "-no-progress"):
             options.progress = name == "-progress"
         elif name in ("-color", "-no-color"):
             options.color = name == "-color"
+        elif name in ("-summary", "-no-summary"):
+            options.summary = name == "-summary"
+        elif name in ("-updated-at", "-no-updated-at"):
+            options.updated = name == "-updated-at"
         else:
-            raise CommandExit(1, stderr="Unrecognized option: %s\n%s" % (word, USAGE))
+            raise CommandExit(2, stderr="Unrecognized option: %s\n%s" % (word, USAGE))
     return options
 
 
@@ -94,7 +101,7 @@ def _parse_exit(text: str) -> "tuple[str, str, int]":
     good = len(parts) == 3 and parts[0] in ("all", "any", "none") and parts[1] in _STATES
     if not good or not _is_number(parts[2]) or int(parts[2]) > 255:
         say = "-exit %s: give WHEN,STATE[,CODE], e.g. any,held,1\n%s"
-        raise CommandExit(1, stderr=say % (text, USAGE))
+        raise CommandExit(2, stderr=say % (text, USAGE))
     return parts[0], parts[1], int(parts[2])
 
 
@@ -131,8 +138,13 @@ class JobStates:
         return None
 
 
-def format_table(jobs: "dict[tuple[int, ...], str]", color: bool, bar: int) -> str:
-    """Return the table, a line a cluster, and the totals; ``bar``: characters of a bar, or 0."""
+def format_table(
+    jobs: "dict[tuple[int, ...], str]", color: bool, bar: int, summary: bool = True
+) -> str:
+    """Return the table, a line a cluster.
+
+    ``bar``: characters of a bar, or 0; ``summary``: whether the totals follow.
+    """
     counts = dict.fromkeys([name for name, _, _ in COLUMNS], 0)
     for state in jobs.values():
         counts[state] += 1
@@ -154,6 +166,8 @@ def format_table(jobs: "dict[tuple[int, ...], str]", color: bool, bar: int) -> s
         lines.append("%-*s %s %6d  %s" % (width, "ID: %d" % cluster, cells, len(procs), ids))
     if bar and jobs:
         lines += ["", "[%s]" % _format_bar(counts, len(jobs), color, bar)]
+    if not summary:
+        return "\n".join(lines) + "\n"
     told = ["%d %s" % (counts[name], _WORDS[name]) for name in _WORDS if counts[name]]
     noun = "job" if len(jobs) == 1 else "jobs"
     lines += ["", "Total: %d %s%s" % (len(jobs), noun, "; " + ", ".join(told) if told else "")]
@@ -212,9 +226,9 @@ def watch(options: WatchOptions) -> None:
     while True:
         _read_all(logs, states)
         bar = _get_width() if options.progress else 0
-        table = format_table(states.jobs, options.color, bar)
+        table = format_table(states.jobs, options.color, bar, options.summary)
         if table != before:
-            lines = _show(table, lines)
+            lines = _show(table, lines, options.updated)
             before = table
         code = states.find_exit(options.exits)
         if code is not None:
@@ -240,10 +254,9 @@ def _get_width() -> int:
         return 77
 
 
-def _show(table: str, lines: int) -> int:
+def _show(table: str, lines: int, updated: bool) -> int:
     """Print the table, on a terminal over the last one of ``lines``; return its lines."""
-    stamp = time.strftime("Updated at %Y-%m-%d %H:%M:%S")
-    text = "%s%s\n" % (table, stamp)
+    text = table + (time.strftime("Updated at %Y-%m-%d %H:%M:%S\n") if updated else "")
     if os.isatty(1):
         # up, and clear to the end of the screen
         text = ("\033[%dA\033[J" % lines if lines else "") + text

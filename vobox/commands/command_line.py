@@ -114,6 +114,7 @@ class CommandLine:
     missing: str = "Error: {why}\n"
     refused: str = "Error: {option} is not supported here: {why}\n"
     help_on_stderr: bool = False
+    help_code: int = 0  #: exit code of -help
     unknown_usage_on_stdout: bool = False
     empty_words: bool = False  #: whether an empty word means something (DIRAC passes one)
 
@@ -152,7 +153,7 @@ class CommandLine:
             if option.name == "version":
                 raise EarlyExit(stdout=VERSION_TEXT, code=0)
             if option.name == "help" and self.help_on_stderr:
-                raise EarlyExit(self.usage, code=0)
+                raise EarlyExit(self.usage, code=self.help_code)
             if option.name == "help":
                 raise EarlyExit(stdout=self.usage, code=0)
             yield Flag(option, spelled, tuple(values))

@@ -95,9 +95,11 @@ def _list_overrides(env: Mapping[str, str]) -> dict[str, str]:
 COMMAND_LINE = CommandLine(
     OPTIONS,
     USAGE,
-    unknown="{option} is not valid option\n{usage}",
+    unknown="{option} is not a valid argument\n{usage}",
     missing="{option} requires an argument\n{usage}",
     refused="condor_config_val: {option}: {why}\n",
+    help_on_stderr=True,
+    help_code=1,
 )
 
 

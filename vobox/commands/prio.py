@@ -62,7 +62,7 @@ def parse(argv: Sequence[str], schedd: str) -> PriorityChange:
         elif word.startswith("-a"):
             change.words.append("-a")
         elif word in ("-h", "-help"):
-            raise EarlyExit(USAGE, code=0)
+            raise EarlyExit(USAGE)
         elif word == "-version":
             raise EarlyExit(stdout=VERSION_TEXT, code=0)
         elif word.startswith("-"):

@@ -117,7 +117,7 @@ _COMMANDS: dict[str, tuple[str, Sequence[Option] | str]] = {
     "condor_prio": (
         "Sets JobPrio. It is recorded and shown, and **does not change who is next**: jobs wait "
         "in one queue in the order of their submission, and the broker's quorum queues know no "
-        "priorities.\nUnlike HTCondor's it ends with 1 when it changed nothing.",
+        "priorities.",
         prio.USAGE,
     ),
     "condor_tail": (
@@ -128,7 +128,7 @@ _COMMANDS: dict[str, tuple[str, Sequence[Option] | str]] = {
         tail.OPTIONS,
     ),
     "condor_transfer_data": (
-        "Fetches the output of jobs submitted with `-spool` or `-remote`.",
+        "Fetches the output of jobs submitted with `-spool` or `-remote`; others are passed over.",
         transfer_data.OPTIONS,
     ),
     "condor_wait": (

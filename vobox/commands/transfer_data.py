@@ -84,17 +84,16 @@ def answer(request: Request, gateway: CommandGateway) -> Answer:
     """Carry out condor_transfer_data.
 
     The exit code is 1 where a job's output could not be fetched. As with HTCondor, a job that is
-    not there or another user's is passed over.
+    not there, another user's or not spooled is passed over.
     """
     groups: Sequence[JobGroup] = parse(request.argv, gateway.schedd_name)
     stdout, notes, failures = "Fetching data files...\n", "", ""
-    named = [job for group in groups for job in group.jobs]
     fetched: list[JobId] = []
     try:
         groups = evaluate_constraints(groups, request, gateway)
         jobs, begun = gateway.look(lambda ledger, now: (_find_jobs(groups, ledger), now))
         for job in jobs:
-            failure, note = _fetch(job, request.uid, job.id in named, gateway.body, fetched)
+            failure, note = _fetch(job, request.uid, gateway.body, fetched)
             failures, notes = failures + failure, notes + note
         if fetched:
             gateway.act(lambda ledger, now: (None, _record_fetch(gateway, fetched, begun, now)))
@@ -124,22 +123,13 @@ def _find_jobs(groups: Sequence[JobGroup], ledger: Ledger) -> list[Job]:
     return list(found.values())
 
 
-def _fetch(
-    job: Job, uid: int, named: bool, body: ReadBody, fetched: list[JobId]
-) -> tuple[str, str]:
+def _fetch(job: Job, uid: int, body: ReadBody, fetched: list[JobId]) -> tuple[str, str]:
     """Write one job's output; return an error and a remark, each one line or "".
 
     Adds the job to ``fetched`` if its output was written.
-
-    ``named``: by its id. Jobs that are not spooled are passed over without a word where a
-    cluster or an owner was named.
     """
-    if not may_modify(job, uid):
+    if not may_modify(job, uid) or not is_spooled(job.ad):
         return "", ""
-    if not is_spooled(job.ad):
-        where = job.ad.text("Iwd")
-        text = f"Job {job.id} was not submitted with -spool; its output is written to {where}\n"
-        return (text if named else ""), ""
     data = next((found for kind in OUTPUT_KINDS if (found := body(job.id, kind))), None)
     if data is None:
         return "", f"Job {job.id} has no output yet\n"

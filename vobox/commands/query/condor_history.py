@@ -27,6 +27,9 @@ from .tables import HISTORY_HEADER, TableRows
 
 #: Columns of what is no terminal: -print-format is cut there, too.
 OTHER_WIDTH = 80
+_LITERAL = re.compile(
+    r'[\s(]*(-?[\d.]+(e[-+]?\d+)?|"[^"]*"|true|false|undefined|error)[\s)]*\Z', re.I
+)
 _ATTRIBUTE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.+)\Z")
 
 
@@ -41,7 +44,7 @@ def answer(
         a caller who is the user that this process runs as
     """
     evaluator = Evaluator(now, charge=request.charge)
-    query = _Query(Output(evaluator, empty_list="[\n]\n", xml_gap="\n"))
+    query = _Query(Output(evaluator, empty_list="[\n]\n", xml_gap="\n", margin=0, ids=()))
     _parse(request, query, files)
     _check_place(query, view)
     ads = _open_history(query, request, view, files)
@@ -91,10 +94,13 @@ class _Query:
 
 
 def _parse(request: Request, query: _Query, files: OwnerFiles | None) -> None:
+    has_since = False
     for argument in COMMAND_LINE.parse(request.argv):
         if isinstance(argument, Word):
             query.selection.add_word(argument.text)
-        elif argument.name == "print-format":
+            continue
+        has_since |= argument.name == "since"
+        if argument.name == "print-format":
             query.output.read_print_format(argument, request, files)
         elif not query.output.handle_option(argument):
             _apply_option(argument, query)
@@ -102,8 +108,11 @@ def _parse(request: Request, query: _Query, files: OwnerFiles | None) -> None:
     table = query.output.print_format
     if table is not None and table.where:
         query.selection.constraints.append(table.where)
+    if has_since and query.forwards:
+        raise EarlyExit("Error: Argument -forwards cannot be combined with -since.\n")
+    every = " && ".join(f"({text})" for text in query.selection.constraints)
     query.selection.constraints = [
-        check_expression(text, f"Error:  could not parse constraint ( ({text}) )\n")
+        check_expression(text, f"Error:  could not parse constraint ( {every} )\n")
         for text in query.selection.constraints
     ]
 
@@ -129,7 +138,8 @@ def _apply_value(name: str, value: str, query: _Query) -> None:
     elif name == "since":
         query.since = _parse_since(value)
     elif name == "completedsince":
-        query.since = _parse_since(f"CompletionDate <= {value}")
+        error = f"Error: '{value}' not valid parameter for -completedsince "
+        query.since = check_expression(f"CompletionDate <= {value}", error)
     elif name in ("file", "userlog"):
         query.file = value
         query.is_user_log = name == "userlog"
@@ -147,10 +157,11 @@ def _parse_since(value: str) -> str:
         cluster, proc = job.ids[0]
         constraint = f"ClusterId == {cluster}"
         return constraint if proc is None else f"{constraint} && ProcId == {proc}"
-    return check_expression(
-        value,
-        f"Error: invalid -since constraint: {value}\n\tconstraint must be a job-id, or expression.",
-    )
+    error = f"Error: invalid -since constraint: {value}\n"
+    error += "\tconstraint must be a job-id, or expression."
+    if _LITERAL.match(value):
+        raise EarlyExit(error)
+    return check_expression(value, error)
 
 
 def _check_place(query: _Query, view: QueueView) -> None:

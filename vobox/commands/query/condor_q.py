@@ -205,8 +205,8 @@ def _render(
             yield _render_footer(counts, query, request, view)
         else:
             rows = _render_table(query, request, view, evaluator)
-            is_text = query.table == "analysis"
-            yield from rows if is_text else query.output.fit_rows(rows, request.env)
+            is_whole = query.table in ("analysis", "hold")
+            yield from rows if is_whole else query.output.fit_rows(rows, request.env)
         return
     if query.table == "totals":
         counts = _count_statuses(query, view, evaluator)
@@ -313,13 +313,14 @@ def _count_users(
 
 def _render_title(query: _Query, view: QueueView, evaluator: Evaluator) -> str:
     """Return two empty lines and whose queue this is."""
-    where, when = format_address(view.address), format_title_date(evaluator.now)
+    where = format_address(view.address)
+    when = "" if query.table == "analysis" else f" @ {format_title_date(evaluator.now)}"
     if query.file:
         option, name = query.file
-        return f"\n\n-- {option.capitalize()}: {tables.sanitize_cell(name)} @ {when}\n"
+        return f"\n\n-- {option.capitalize()}: {tables.sanitize_cell(name)}{when}\n"
     if not query.submitter:
-        return f"\n\n-- Schedd: {view.schedd_name} : {where} @ {when}\n"
+        return f"\n\n-- Schedd: {view.schedd_name} : {where}{when}\n"
     host = get_host(view.schedd_name)
     user = tables.sanitize_cell(query.submitter)
     user = user if "@" in user else f"{user}@{host}"
-    return f"\n\n-- Submitter: {user} : {where} : {host} @ {when}\n"
+    return f"\n\n-- Submitter: {user} : {where} : {host}{when}\n"

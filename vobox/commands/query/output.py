@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final
 
@@ -33,11 +33,22 @@ class Output:
     """The form that the options ask for; the command's own table if they ask for none.
 
     ``empty_list``: what ``-json`` prints where there is no job; ``xml_gap``: what ``-xml`` puts
-    after each job, the head and the tail.
+    after each job, the head and the tail; ``margin``: by how much rows are narrower than what
+    ``-wide:N`` says; ``ids``: the attributes that ``-long`` and the like print with those of
+    ``-format`` and ``-af``.
     """
 
-    def __init__(self, evaluator: Evaluator, empty_list: str = "", xml_gap: str = "") -> None:
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        empty_list: str = "",
+        xml_gap: str = "",
+        margin: int = 1,
+        ids: Sequence[str] = ("ClusterId", "ProcId"),
+    ) -> None:
         self._evaluator = evaluator
+        self._margin = margin
+        self._ids = ids
         self._xml_gap = xml_gap
         self._empty_list = empty_list
         self._form = ""
@@ -136,7 +147,7 @@ class Output:
         ``width``: of what is no terminal, 0 for any.
         """
         if self._width is not None:
-            return self._width
+            return max(self._width - self._margin, 0)
         given = env.get(TERMINAL_WIDTH, "")[:5]
         columns = int(given) if given.isdecimal() else width
         return max(columns - 1, 0)
@@ -170,7 +181,7 @@ class Output:
             return self._attributes
         if not self._mask:
             return None
-        names = ["ClusterId", "ProcId"]
+        names = list(self._ids)
         for expression in self._mask.names:
             names.append(expression)
             try:

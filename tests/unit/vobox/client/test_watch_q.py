@@ -129,8 +129,17 @@ def test_conditions_end_it_with_their_code(log: Path, condition: str, code: int 
 )
 def test_a_wrong_command_line_is_refused(words: list[str], said: str) -> None:
     done = run(*words)
-    assert done.returncode == 1
+    # as HTCondor's, where the words themselves are wrong
+    assert done.returncode == (1 if words[0] == "-files" else 2)
     assert done.stderr.startswith(said)
+
+
+def test_the_totals_and_the_time_can_be_left_out(log: Path) -> None:
+    done = run("-files", log, "-no-summary", "-no-updated-at", "-exit", "any,done")
+    assert done.returncode == 0
+    assert "JOB_IDS\n" in done.stdout
+    assert "Total:" not in done.stdout and "Updated at" not in done.stdout
+    assert "Total:" in run("-files", log, "-exit", "any,done").stdout
 
 
 def test_a_file_that_is_no_log_is_reported(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def ask(*argv: str, env: Mapping[str, str] | None = None) -> Answer:
                                   1)),
         (["-set", "X=1"], Answer("", "condor_config_val: -set: the configuration is "
                                  "thyme-schedd's command line; change it there\n", 1)),
-        (["-zzz"], Answer("", "-zzz is not valid option\n" + config_val.USAGE, 1)),
+        (["-zzz"], Answer("", "-zzz is not a valid argument\n" + config_val.USAGE, 1)),
         (["-name"], Answer("", "-name requires an argument\n" + config_val.USAGE, 1)),
         ([], Answer("", config_val.USAGE, 1)),
         (["-config"], Answer("Configuration source:\n\tthe command line of thyme-schedd\n")),

@@ -34,6 +34,7 @@ def test_each_clause_says_how_many_pilots_meet_it() -> None:
         "[1]           2  (Memory > 3000)",
         "[2]           3  HasSingularity",
     ]
+    assert lines[:3] == ["", "", "-- Schedd: vobox1.example.org : <127.0.0.1:36097?..."]  # no time
     assert "7.003:  Run analysis summary.  Of 3 machines," in lines
     assert "      2 are rejected by your job's requirements" in lines
     assert "      1 may run your job; any pilot takes it in turn" in lines

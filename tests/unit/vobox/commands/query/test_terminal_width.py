@@ -10,7 +10,7 @@ from vobox.commands.query.condor_status import answer as condor_status
 from .test_condor_status_slots import POOL
 
 QUEUE = FakeQueue(
-    [job(1, Cmd="/bin/agent", Arguments="x" * 100), job(2, Cmd="/bin/true")],
+    [job(1, Cmd="/bin/agent", Arguments="x" * 100), job(2, Cmd="/bin/true"), job(4, 0, 5)],
     left=[job(3, status=4, Cmd="/bin/agent", Arguments="x" * 100)],
 )
 
@@ -48,15 +48,24 @@ def test_what_programs_read_and_wide_tables_are_whole(argv: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("argv", "columns"), [(["-nobatch", "-wide:25"], 25), (["-wide:19x"], 19), (["-wide:0"], 999)]
-)
-def test_wide_with_a_number_cuts_to_so_many_columns(argv: list[str], columns: int) -> None:
+    ("argv", "columns"),
+    [(["-nobatch", "-wide:25"], 24), (["-wide:19x"], 18), (["-wide:0"], 999),
+     (["-hold", "-wide:20"], 999)],
+)  # fmt: skip
+def test_wide_with_a_number_means_a_terminal_of_so_many_columns(
+    argv: list[str], columns: int
+) -> None:
     whole, cut = show(condor_q, *argv[:-1], "-wide"), show(condor_q, *argv, width="40")
 
     footer = next(i for i, line in enumerate(whole) if line.startswith("Total"))
     title = next(i + 1 for i, line in enumerate(whole) if line.startswith("-- Schedd"))
     assert cut[title:footer] == [line[:columns] for line in whole[title:footer]]
     assert cut[:title] + cut[footer:] == whole[:title] + whole[footer:], "title and totals"
+
+
+def test_wide_with_a_number_cuts_the_history_to_just_so_many_columns() -> None:
+    whole, cut = show(condor_history, "-wide"), show(condor_history, "-wide:25", width="40")
+    assert cut == [line[:25] for line in whole]
 
 
 #: As HTCondor 25.14.1 prints it in terminals of so many columns.
