@@ -107,7 +107,7 @@ def _find_varying(symbols: Symbols, names: Collection[str]) -> frozenset[str]:
 def find_unused(symbols: Symbols, variables: set[str], used: set[str]) -> list[tuple[str, str]]:
     """Return what nothing asked for or mentioned: as the warnings name it, and its name.
 
-    ``variables``: the queue statement's own; ``used``: keys in lower case.
+    ``variables``: the queue statement's own, as written; ``used``: keys in lower case.
     """
     seen = used.union(*(find_references(symbol.value) for symbol in symbols.values()))
     lines = [
@@ -115,4 +115,6 @@ def find_unused(symbols: Symbols, variables: set[str], used: set[str]) -> list[t
         for key, symbol in sorted(symbols.items(), reverse=True)
         if key not in seen and not key.startswith(("my.", "jobset."))
     ]
-    return lines + [(f"the Queue variable '{name}'", name) for name in sorted(variables - seen)]
+    unseen = [name for name in variables if name.lower() not in seen]
+    in_order = sorted(unseen, key=str.lower, reverse=True)
+    return lines + [(f"the Queue variable '{name}'", name) for name in in_order]

@@ -19,7 +19,8 @@ _MODE = re.compile(r"(?<![\w.])(in|from|matching)(?=[\s(\[]|\Z)", re.IGNORECASE)
 _KIND = re.compile(r"(files|dirs|any)(?=[\s(\[]|\Z)", re.IGNORECASE)
 _COUNT = re.compile(r"[-+*/%()\d\s]*")
 _NAMES = re.compile(r"[A-Za-z_][\w.]*\Z")
-_SLICE = re.compile(r"\[\s*(-?\d*)\s*(?:(:)\s*(-?\d*)\s*(?::\s*(-?\d*)\s*)?)?\]")
+#: ``[start:stop:step]``; ``[start]`` is ``[start:]``.
+_SLICE = re.compile(r"\[\s*([-+]?\d{0,10})(?::\s*([-+]?\d{0,10})(?::\s*([-+]?\d{0,10}))?)?\]")
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class JobMacros:
 class _QueuePlan:
     count: int
     variables: tuple[str, ...]
-    items: list[str] | None
-    selected: range | None
+    items: list[str]
+    selected: range
 
 
 def expand_queue(
@@ -56,15 +57,13 @@ def expand_queue(
     :raises SubmitError: with the number of the statement's line
     """
     plan = _parse_plan(step, source, sources, warn)
-    items = [""] if plan.items is None else plan.items
-    chosen = range(len(items)) if plan.selected is None else plan.selected
-    if before + plan.count * len(chosen) > max_jobs:
+    if before + plan.count * len(plan.selected) > max_jobs:
         raise SubmitError(
             "\nERROR: Failed to create proc\n"
             f"Number of submitted jobs would exceed MAX_JOBS_PER_SUBMISSION ({max_jobs})\n"
         )
-    for index in chosen:
-        fields = _split_item(items[index], plan.variables)
+    for index in plan.selected:
+        fields = _split_item(plan.items[index], plan.variables)
         for number in range(plan.count):
             yield JobMacros(
                 {
@@ -74,7 +73,7 @@ def expand_queue(
                     "item": "",
                     **fields,
                 },
-                () if plan.variables == ("Item",) else tuple(fields),
+                () if plan.variables == ("Item",) else plan.variables,
             )
 
 
@@ -87,7 +86,7 @@ def _parse_plan(
     text = step.arguments
     found = _MODE.search(text)
     if found is None:
-        return _QueuePlan(_parse_count(text, step.line, source), (), None, None)
+        return _QueuePlan(_parse_count(text, step.line, source), (), [""], range(1))
     head, rest = text[: found.start()], text[found.end() :].strip()
     counted = _COUNT.match(head)
     end = counted.end() if counted else 0
@@ -100,7 +99,11 @@ def _parse_plan(
         kind, rest = word[1].lower(), rest[word.end() :].strip()
     selected = None
     if sliced := _SLICE.match(rest):
-        rest, selected = rest[sliced.end() :].strip(), sliced
+        rest, selected = rest[sliced.end() :].strip(), _parse_slice(sliced)
+    has_brackets = rest.startswith("[") and "]" in rest and mode != "matching"  # else a pattern
+    steps = selected.step if selected else None
+    if (sliced is None and has_brackets) or (steps is not None and steps < 1):
+        raise line_error(step.line, source, "Invalid [::] statement")
     if not rest and step.items is None:
         raise line_error(step.line, source, "Invalid Queue count expression")
     try:
@@ -110,9 +113,8 @@ def _parse_plan(
             warn(warnings)
     except SubmitError as refusal:
         raise line_error(step.line, source, refusal.reason) from None
-    return _QueuePlan(
-        count, variables, items, None if selected is None else _parse_slice(selected, items)
-    )
+    indices = range(len(items))
+    return _QueuePlan(count, variables, items, indices[selected] if selected else indices)
 
 
 def _parse_count(text: str, line: int, source: str) -> int:
@@ -163,16 +165,8 @@ def _read_item_lines(name: str, sources: TextSources) -> list[str]:
     return [*items, begun.strip()] if begun else items
 
 
-def _parse_slice(found: re.Match[str], items: list[str]) -> range:
-    start, colon, stop, step = (found[number] for number in (1, 2, 3, 4))
-    if not colon:
-        position = int(start[:10]) if start else 0
-        position = position + len(items) if position < 0 else position
-        return range(position, position + 1) if 0 <= position < len(items) else range(0)
-    numbers = [int(part[:10]) if part else None for part in (start, stop, step)]
-    if numbers[2] == 0:
-        numbers[2] = 1
-    return range(len(items))[slice(*numbers)]
+def _parse_slice(found: re.Match[str]) -> slice:
+    return slice(*(int(part) if part and part not in "+-" else None for part in found.groups()))
 
 
 def _split_item(item: str, variables: tuple[str, ...]) -> dict[str, str]:

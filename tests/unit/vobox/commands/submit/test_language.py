@@ -173,6 +173,11 @@ def test_assignments_apply_to_later_queue_statements_and_procs_go_on_counting() 
         ("queue x in [1:] (a b c)", ["b", "c"]),
         ("queue x in [::2] (a b c)", ["a", "c"]),
         ("queue x in [-1] (a b c)", ["c"]),
+        ("queue x in [1] (a b c)", ["b", "c"]),  # as [1:]
+        ("queue x in [] (a b c)", ["a", "b", "c"]),
+        ("queue x in [+1:2:](a b c)", ["b"]),
+        ("queue x in [5] (a b c)", []),
+        ("queue x in [1:2", ["[1:2"]),
         ("queue x in ()", []),
         ("QUEUE 1+1", ["", ""]),
         ("queue $(N)", ["", "", ""]),
@@ -195,6 +200,21 @@ def test_the_queue_statement_says_which_jobs(statement: str, values: list[str]) 
     assert answer.code == 0, answer
     jobs = host.target.submitted[-1][1] if host.target.submitted else []
     assert [job.ad.text("Item") for job in jobs] == values
+
+
+@pytest.mark.parametrize("text", ["[x]", "[ 1 ]", "[1 :2]", "[1:2:1:1]", "[::0]", "[::-1]"])
+def test_what_is_no_slice_is_refused(text: str) -> None:
+    # HTCondor 25.14.1 crashes at a step of 0 or less
+    answer = FakeSubmitHost().submit(f"executable = agent.sh\nqueue x in {text} (a b)\n")
+    assert answer.code == 1
+    assert answer.stderr.startswith("\nERROR: on Line 2 of ")
+    assert "Invalid [::] statement\n" in answer.stderr
+
+
+def test_queue_variables_that_nothing_uses_are_named_as_written() -> None:
+    answer = FakeSubmitHost().submit("executable = agent.sh\nqueue Aa,bB,Cc in (1)\n")
+    warning = "WARNING: the Queue variable '{}' was unused by condor_submit. Is it a typo?\n"
+    assert answer.stderr == "".join(warning.format(name) for name in ("Cc", "bB", "Aa"))
 
 
 def test_an_items_fields_are_split_and_the_last_variable_takes_the_rest() -> None:
