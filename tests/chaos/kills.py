@@ -243,7 +243,7 @@ class Round:
             self.pause(self.series.server.pid, moment * LONGEST_PAUSE)
         elif victim == "Docker":
             assert self.docker is not None
-            # containers that a Docker before made and could not start count for a minute
+            # containers that a Docker before made and could not start count for a while
             wait_until(self.site.workers, "a pilot", timeout=PATIENCE, state=self.said)
             self.docker.kill_daemon()
             # it ends its containers when it is back

@@ -52,9 +52,9 @@ _log = logging.getLogger("plancton")
 
 #: Starts at once: more only wait for each other inside the engine.
 STARTS = min(16, max(4, os.cpu_count() or 1))
-#: Seconds for which a container that was made and never started is left alone: its daemon
-#: may be about to start it.
-CREATION_GRACE = 60.0
+#: Seconds for which a container that was made and never started is left alone: the engine may be
+#: about to start it for a daemon that was killed. Meanwhile it takes a pilot's place.
+CREATION_GRACE = 10.0
 #: What Docker says of a bind that cannot follow the mounts of the node.
 _PRIVATE_MOUNT = "not a shared or slave mount"
 
