@@ -4,7 +4,8 @@
 an InfluxDB, a schedd with its workers (``--max-jobs 0``), and plancton with 48 pilots that end
 soon, on a Docker engine.  Jobs come at a steady rate; some fail, are held and released, or are
 removed, and users ask.  Every ten seconds a line of the CSV file says what each process holds; at
-the end a table says how much more that is per hour, from the second third of the time on.
+the end a table says how much more that is per hour, from the second third of the time on: not in a
+run of less than half an hour, in which processes still warm up.
 """
 
 import argparse
@@ -31,6 +32,8 @@ PILOTS, WORKERS = 48, 4
 LIFE, INTERVAL, PERIOD = 180, 10.0, 10.0
 #: Memory without mapped files (of which the kernel keeps what it likes), open files, threads.
 FIGURES = ("anonymous_kib", "files", "threads")
+#: Seconds of the shortest run whose growth per hour means something.
+SHORTEST = 1800.0
 
 
 def main() -> int:
@@ -42,6 +45,11 @@ def main() -> int:
         "--output", type=Path, default=Path("build/busy-hour.csv"), help="build/busy-hour.csv"
     )
     options = parser.parse_args()
+    if not INTERVAL <= options.seconds <= 1e6:
+        parser.error(
+            f"argument --seconds (SECONDS of `make busy-hour`): {INTERVAL:g} to 1e6, "
+            f"not {options.seconds:g}"
+        )
     options.output.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         place = Path(stack.enter_context(TemporaryDirectory(prefix="bench-")))
@@ -146,7 +154,7 @@ def measure(pid: int) -> dict[str, float]:
 
 
 def show_growth(samples: list[dict[str, float | str]]) -> None:
-    """Print what each process held."""
+    """Print what each process held; "-" for times that were not reached, and without growth."""
     last = float(samples[-1]["at"])
     print(
         f"{'process':10} {'figure':13} {'at 300 s':>9} {'at 1200 s':>9} {'end':>9} {'per hour':>9}"
@@ -156,17 +164,21 @@ def show_growth(samples: list[dict[str, float | str]]) -> None:
         for figure in FIGURES:
             series = [(float(row["at"]), float(row[figure])) for row in rows]
             late = [point for point in series if point[0] >= last / 3]
-            slope = statistics.linear_regression(*zip(*late, strict=True)).slope * 3600
-            values = [find_value(series, at) for at in (300.0, 1200.0, last)]
-            shown = " ".join(f"{value:9.0f}" for value in values)
-            print(f"{name:10} {figure:13} {shown} {slope:9.1f}")
+            shown = [
+                f"{find_value(series, at):.0f}" if at <= last else "-"
+                for at in (300.0, 1200.0, last)
+            ]
+            if last + INTERVAL >= SHORTEST:
+                slope = statistics.linear_regression(*zip(*late, strict=True)).slope
+                shown.append(f"{slope * 3600:.1f}")
+            else:
+                shown.append("-")
+            print(f"{name:10} {figure:13} " + " ".join(f"{text:>9}" for text in shown))
 
 
 def find_value(series: list[tuple[float, float]], at: float) -> float:
     """Return the median around a time."""
-    return statistics.median(
-        value for time_of, value in series if abs(time_of - min(at, series[-1][0])) <= 60.0
-    )
+    return statistics.median(value for time_of, value in series if abs(time_of - at) <= 60.0)
 
 
 if __name__ == "__main__":

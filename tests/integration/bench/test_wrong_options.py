@@ -1,4 +1,4 @@
-"""Wrong variables of `make bench` and `make chaos` end in one line before anything is started."""
+"""Wrong variables of benches and `make chaos` end in one line before anything is started."""
 
 import subprocess
 import sys
@@ -19,6 +19,8 @@ from tests.support.schedd_process import ROOT
          "argument --kills-per-round: at least 1, not 0"),
         (["tests.chaos.kills", "--broker", "mysql"],
          "argument --broker: invalid choice: 'mysql' (choose from 'embedded', 'rabbitmq')"),
+        (["tests.bench.busy_hour", "--seconds", "nan"],
+         "argument --seconds (SECONDS of `make busy-hour`): 10 to 1e6, not nan"),
         (["tests.chaos.kills", "--engine", "podman"],
          "argument --engine: invalid choice: 'podman' (choose from 'process', 'docker')"),
     ],
