@@ -123,7 +123,7 @@ def decide(
     def act(job: Job | JobState) -> str:
         """Act on one job; return why not, or ""."""
         if job.id in acted_on:
-            return "already"
+            return "bad status" if request.command == "condor_release" else "already"
         why = find_obstacle(request, job, uid)
         if why == "already" and request.command == "condor_hold":
             held = job if isinstance(job, Job) else ledger.get(job.id)
@@ -145,7 +145,9 @@ def decide(
         none_queued = not done and not group.jobs and ledger.is_queue_empty()
         failed |= not done and not none_queued
         if request.totals:
-            stdout.append(_format_totals([why for _job, why in results]))
+            # of clusters and the like, a job in another state is none that was asked for
+            counted = [why for _job, why in results if group.jobs or why != "bad status"]
+            stdout.append(_format_totals(counted))
         if group.jobs:
             # HTCondor's tool prints its (empty) error stack once anything has failed
             stderr += [""] if failed else []

@@ -133,8 +133,9 @@ def _format_resources(used: Usage, now: float, ad: Ad) -> str:
 
 
 def _digits(ad: Ad, name: str) -> str:
-    """Return the attribute where it is a plain number, else ""."""
+    """Return the attribute where it is a plain number, or names one that is, else ""."""
     text = ad.get(name, "")
+    text = ad.get(text, text)  # RequestDisk is DiskUsage where a job does not say it
     return text if text.isascii() and text.isdigit() else ""
 
 

@@ -261,7 +261,7 @@ def test_an_ended_job_says_what_it_used_asked_for_and_was_given(tmp_path: Path) 
     ad = ad_of(
         BIG, RequestCpus=1, RequestMemory=128, RequestDisk=Expression("DiskUsage"),
         CpusProvisioned=4, MemoryProvisioned=2000, DiskProvisioned=10**6,
-        JobCurrentStartDate=int(NOW),
+        JobCurrentStartDate=int(NOW), DiskUsage=75,
     )  # fmt: skip
     path = tmp_path / "log"
     path.write_text(user_log_events.format_terminated(BIG, event, ad))
@@ -270,7 +270,7 @@ def test_an_ended_job_says_what_it_used_asked_for_and_was_given(tmp_path: Path) 
     assert path.read_text().splitlines()[-7:-1] == [
         "\tPartitionable Resources :    Usage  Request Allocated ",
         "\t   Cpus                 :     0.20        1         4 ",
-        "\t   Disk (KB)            :                     1000000 ",
+        "\t   Disk (KB)            :                75   1000000 ",
         "\t   Memory (MB)          :        2      128      2000 ",
         "\t   TimeExecute (s)      :       10                    ",
         "\t   TimeSlotBusy (s)     :       10                    ",
