@@ -99,10 +99,13 @@ def build_machine_ad(
     return made
 
 
-def build_job_ad(job: Submit, slot: str, now: float, scratch: str) -> dict[str, str]:
+def build_job_ad(
+    job: Submit, slot: str, now: float, scratch: str, machine: Machine | None
+) -> dict[str, str]:
     """Return the job's ad as it is when the job starts.
 
-    ``slot``: ``slot1_7@node``; ``now``: epoch seconds; ``scratch``: the scratch directory.
+    ``slot``: ``slot1_7@node``; ``now``: epoch seconds; ``scratch``: the scratch directory;
+    ``machine``: what the worker offers, None where it is not known.
     """
     start = str(int(now))
     ad = {"ClusterId": str(job.job.cluster), "ProcId": str(job.job.proc), **job.ad}
@@ -116,6 +119,9 @@ def build_job_ad(job: Submit, slot: str, now: float, scratch: str) -> dict[str, 
         "RemoteHost": _quote(slot),
         "CurrentHosts": "1",
     }
+    if machine is not None:
+        has = {"Cpus": machine.cpus, "Memory": machine.memory, "Disk": machine.disk}
+        ad |= {f"{name}Provisioned": str(value) for name, value in has.items()}
     if not job.task.directory:
         # where it finds its files; what the ad said of the submit host has other names here
         there = {"Iwd": ("OrigIwd", scratch)}

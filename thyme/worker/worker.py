@@ -355,11 +355,9 @@ class Worker:
 
     def _write_ads(self, job: Submit, sandbox: Sandbox) -> Task:
         """Write the job's ads; return its task, completed from them."""
-        now = self._wall()
-        machine_ad = job_ads.build_machine_ad(
-            job.ad, self._describe_machine(), self.slot, now, self._node
-        )
-        job_ad = job_ads.build_job_ad(job, self.slot, now, str(sandbox.path))
+        now, machine = self._wall(), self._describe_machine()
+        machine_ad = job_ads.build_machine_ad(job.ad, machine, self.slot, now, self._node)
+        job_ad = job_ads.build_job_ad(job, self.slot, now, str(sandbox.path), machine)
         sandbox.write_ads(job_ads.format_ad(job_ad), job_ads.format_ad(machine_ad))
         return job_ads.complete_task(job.task, machine_ad, str(sandbox.path))
 

@@ -44,24 +44,29 @@ def read(text: bytes) -> classad2.ClassAd:
 
 
 def test_htcondors_library_reads_the_job_ad() -> None:
-    ad = read(job_ads.format_ad(job_ads.build_job_ad(job(), SLOT, 1700000001.5, "/scratch")))
+    ad = read(
+        job_ads.format_ad(job_ads.build_job_ad(job(), SLOT, 1700000001.5, "/scratch", MACHINE))
+    )
 
     assert ad["GlobalJobId"] == "vobox#12.3#1700000000"
     assert (ad["ClusterId"], ad["ProcId"], ad["JobStatus"]) == (12, 3, 2)
     assert ad["Cmd"] == r'/home/a\b "c"'
     assert (ad["RemoteHost"], ad["JobCurrentStartDate"]) == (SLOT, 1700000001)
+    provided = [ad[f"{name}Provisioned"] for name in ("Cpus", "Memory", "Disk")]
+    assert provided == [4, 2000, 10**6]
 
 
 def test_the_job_ad_says_where_the_job_finds_its_files() -> None:
     # HTCondor 25.14.1's .job.ad of a job with output and without error
     there = job(Iwd='"/home/a"', Out='"o.txt"', Err='"/dev/null"')
-    ad = read(job_ads.format_ad(job_ads.build_job_ad(there, SLOT, 1.0, "/scratch")))
+    ad = read(job_ads.format_ad(job_ads.build_job_ad(there, SLOT, 1.0, "/scratch", None)))
     assert (ad["Iwd"], ad["OrigIwd"]) == ("/scratch", "/home/a")
     assert (ad["Out"], ad["OriginalOut"]) == ("_condor_stdout", "o.txt")
     assert (ad["Err"], "OriginalErr" in ad, ad["LastJobStatus"]) == ("/dev/null", False, 1)
+    assert "CpusProvisioned" not in ad
 
     runs_at_home = replace(there, task=replace(there.task, directory="/home/a"))
-    ad = read(job_ads.format_ad(job_ads.build_job_ad(runs_at_home, SLOT, 1.0, "/scratch")))
+    ad = read(job_ads.format_ad(job_ads.build_job_ad(runs_at_home, SLOT, 1.0, "/scratch", None)))
     assert (ad["Iwd"], ad["Out"], "OrigIwd" in ad) == ("/home/a", "o.txt", False)
 
 
