@@ -66,13 +66,6 @@ def test_a_worker_may_write_where_no_job_queue_listens_and_nowhere_else() -> Non
         assert not re.search(worker.write, exchange)
 
 
-def test_a_worker_reads_its_own_pool_and_no_other() -> None:
-    worker = role("worker", "alien_jobs", "other")
-    assert re.search(worker.read, "thyme.jobs.alien_jobs")
-    for queue in ("thyme.jobs.other", "thyme.jobs.alien_jobs2", "thyme.events", "thyme.dead"):
-        assert not re.search(worker.read, queue)
-
-
 def test_a_worker_reads_its_pools_lanes_where_there_are_some() -> None:
     lanes = list_queues("alien_jobs", parse_bounds("10m"))
     plain = role("worker", "alien_jobs", "other")
@@ -101,37 +94,6 @@ def test_a_pool_named_like_a_pattern_opens_no_other_pool() -> None:
 )  # fmt: skip
 def test_a_worker_may_say_what_workers_say(key: str) -> None:
     assert re.search(role("worker").topics["thyme.work"][0], key)
-
-
-@pytest.mark.parametrize(
-    "key", ["event.started", "event.removed", "event.held", "event.marker", "submit.alien_jobs",
-            "dead.other", "worker.somebody", "schedd.#", "schedd.*", "event.started.more",
-            "idle.other"],
-)  # fmt: skip
-def test_a_worker_may_not_say_what_others_say(key: str) -> None:
-    assert not re.search(role("worker").topics["thyme.work"][0], key)
-
-
-@pytest.mark.parametrize(
-    "key", ["worker.#", "worker.*", "#", "*.x", "submit.alien_jobs", "inbox.x"]
-)
-def test_a_worker_may_not_bind_its_inbox_to_what_is_not_for_it(key: str) -> None:
-    assert not re.search(role("worker").topics["thyme"][1], key)
-
-
-def test_the_monitor_may_touch_nothing() -> None:
-    monitor = role("monitor")
-    for name in ("thyme", "thyme.work", "thyme.jobs.alien_jobs", "x", "amq.topic"):
-        assert not any(
-            re.search(each, name) for each in (monitor.configure, monitor.write, monitor.read)
-        )
-
-
-def test_nobody_is_an_administrator() -> None:
-    assert {each.user: each.tags for each in list_roles(["alien_jobs"])} == {
-        "vobox": "", "monitor": "monitoring", "worker": "",
-    }  # fmt: skip
-    assert not re.search(role("vobox").write, "amq.default")
 
 
 def test_the_definitions_make_the_whole_topology() -> None:

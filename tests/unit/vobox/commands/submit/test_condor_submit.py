@@ -51,25 +51,6 @@ def test_a_dash_as_file_means_verbose_without_submitting_line() -> None:
     assert FakeSubmitHost().run("-", "-terse", stdin=ONE).stdout == "7.0 - 7.0\n"
 
 
-def test_appended_lines_override_the_description() -> None:
-    host = FakeSubmitHost()
-    job = host.make_job(
-        "executable = agent.sh\narguments = from the file\nqueue\n",
-        "-a", "arguments = appended", "-append", "+Site = \"CERN\"",
-    )  # fmt: skip
-
-    assert job.task.arguments == ("appended",)
-    assert job.ad["Site"] == '"CERN"'
-
-
-def test_assignments_on_the_command_line_come_before_the_description() -> None:
-    job = FakeSubmitHost().make_job(
-        "executable = agent.sh\narguments = $(a) $(b)\nb = file\nqueue\n", "a=x", "b=y"
-    )
-
-    assert job.task.arguments == ("x", "file")
-
-
 @pytest.mark.parametrize("argv", [("-queue", "2", "x", "in", "a", "b"), ("-a", "queue 2 x in a b")])
 def test_the_queue_statement_may_come_from_the_command_line(argv: tuple[str, ...]) -> None:
     jobs = FakeSubmitHost().make_jobs("executable = agent.sh\narguments = $(x)\n", *argv)
@@ -165,17 +146,6 @@ def test_help_goes_to_stdout() -> None:
     assert (answer.code, answer.stdout, answer.stderr) == (0, USAGE, "")
 
 
-def test_a_queue_statement_without_jobs_is_a_warning() -> None:
-    host = FakeSubmitHost()
-    answer = host.submit("executable = agent.sh\nqueue 0\n")
-
-    assert (answer.code, answer.stdout) == (0, "Submitting job(s)\n")
-    assert answer.stderr == (
-        '\nWARNING: "e.sub" has only empty "queue" commands -- no jobs queued\n'
-    )
-    assert not host.target.submitted
-
-
 def test_a_script_of_windows_is_taken_when_asked_for() -> None:
     host = FakeSubmitHost({f"{CWD}/dos": b"#!/bin/sh\r\necho\r\n"})
 
@@ -263,14 +233,6 @@ def test_a_macro_that_another_line_uses_is_no_typo(lines: str) -> None:
     answer = FakeSubmitHost().submit(f"DEBUG = 1\n{HEAD}{lines}\nqueue\n")
     assert answer.code == 0
     assert "typo" not in answer.stderr
-
-
-def test_the_items_of_the_queue_option_may_come_from_stdin() -> None:
-    host = FakeSubmitHost()
-    host.caller.given = b"a\nb\n"
-    answer = host.submit(f"{HEAD}arguments = $(x)\n", "-queue", "x", "from", "-")
-    assert answer.stdout.endswith("2 job(s) submitted to cluster 7.\n")
-    assert [job.task.arguments for job in host.target.submitted[-1][1]] == [("a",), ("b",)]
 
 
 def test_a_client_hears_from_the_schedd_while_its_jobs_are_made() -> None:

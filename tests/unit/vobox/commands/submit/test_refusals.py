@@ -64,32 +64,6 @@ def test_a_bad_appended_line_is_named_by_its_number() -> None:
     )
 
 
-def test_more_jobs_than_maxjobs_submit_none() -> None:
-    host = FakeSubmitHost()
-    answer = host.submit(THREE, "-maxjobs", "2")
-
-    assert (answer.code, answer.stdout) == (1, "Submitting job(s)..")
-    assert answer.stderr == "\nERROR: Number of submitted jobs would exceed -maxjobs (2)\n"
-    assert not host.target.submitted
-
-
-@pytest.mark.parametrize("text", ["", "# nothing\n", "a = 1\n\n"])
-def test_a_description_without_a_program_submits_nothing(text: str) -> None:
-    answer = FakeSubmitHost().submit(text)
-
-    assert (answer.code, answer.stdout) == (1, "Submitting job(s)")
-    assert answer.stderr == "ERROR: No 'executable' parameter was provided\n"
-
-
-def test_a_description_that_is_not_there_is_named() -> None:
-    answer = FakeSubmitHost().run("nope.sub")
-
-    assert (answer.code, answer.stdout) == (1, "")
-    assert answer.stderr == (
-        "\nERROR: Failed to open command file (nope.sub) (No such file or directory)\n"
-    )
-
-
 def test_a_huge_description_is_refused_unread() -> None:
     host = FakeSubmitHost({f"{CWD}/big.sub": b"\n" * (4 * 1024 * 1024 + 1)})
     answer = host.run("big.sub")
@@ -112,39 +86,16 @@ def test_a_pipe_or_device_is_never_opened(kind: int) -> None:
 @pytest.mark.parametrize(
     ("text", "stderr"),
     [
-        ("queue\n", "ERROR: No 'executable' parameter was provided\n"),
         (
             "executbale = /bin/true\nqueue\n",
             "ERROR: No 'executable' parameter was provided; did you mean it by 'executbale'?\n",
         ),
-        ("executable = /nope\nqueue\n",
-         "\nERROR: Can't access executable file /nope: No such file or directory\n"),
         ("executable = empty\nqueue\n",
          f"\nERROR: Executable file {CWD}/empty has zero length\n"),
         ("executable = dos\nqueue\n",
          f"\nERROR: Executable file {CWD}/dos is a script with CRLF (DOS/Windows) line endings.\n"
          "This generally doesn't work, and you should probably run "
          f"'dos2unix {CWD}/dos' -- or a similar tool -- before you resubmit.\n"),
-        ("executable = agent.sh\ninitialdir = /nope\nqueue\n",
-         "ERROR: No such directory: /nope\n"),
-        ("executable = agent.sh\n+Foo = a b\nqueue\n",
-         "ERROR: Parse error in expression: \n\tFoo = a b\n\t\n"),
-        ("executable = agent.sh\nuse_x509userproxy = true\nqueue\n",
-         "ERROR: unable to read proxy file\n"),
-        ("executable = agent.sh\nuniverse = standard\nqueue\n",
-         "ERROR: 'Standard' is not a supported universe.\n"),
-        ("executable = agent.sh\nuniverse = foo\nqueue\n",
-         "ERROR: I don't know about the 'foo' universe.\n"),
-        ("executable = agent.sh\nuniverse = grid\nqueue\n",
-         "ERROR: grid_resource attribute not defined for grid universe job\n"),
-        ("executable = agent.sh\nuniverse = grid\ngrid_resource = gt2 x\nqueue\n",
-         "ERROR: Invalid value 'gt2' for grid type\n"
-         "Must be one of: condor, batch, arc, ec2, gce, or azure\n"),
-        ("executable = agent.sh\nnotification = maybe\nqueue\n",
-         "ERROR: Notification must be 'Never', 'Always', 'Complete', 'Start', or 'Error'\n"),
-        ("executable = agent.sh\nenvironment = A=1;BB\nqueue\n",
-         "ERROR: Missing '=' after environment variable 'BB'.\n"
-         "The environment you specified was: 'A=1;BB'\n"),
     ],
 )  # fmt: skip
 def test_a_job_that_cannot_be_made_is_refused_in_htcondors_words(text: str, stderr: str) -> None:
