@@ -21,6 +21,7 @@ from tests.support.services.fixtures import (
     rabbitmq,
     rabbitmq_server,
     registry,
+    to_clean,
 )
 from tests.support.services.image_builds import built_images
 from tests.support.services.programs import begin_test, end_test
@@ -38,6 +39,7 @@ __all__ = [
     "rabbitmq",
     "rabbitmq_server",
     "registry",
+    "to_clean",
 ]
 
 ROOT = Path(__file__).parent

@@ -1,40 +1,13 @@
 """The real daemon's control of real containers: what is shown, a new engine, health, windows."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.support.node_daemon import Node
-from tests.support.services.engines import IMAGE, DockerService
+from tests.support.services.engines import DockerService
 from tests.support.waiting import wait_until
 
 #: Ends when it is asked to; a first process is not ended by SIGTERM without a handler.
 SLEEPER = ["sh", "-c", "trap 'exit 143' TERM; sleep 600 & wait"]
-
-
-@pytest.fixture
-def node(tmp_path: Path, docker_service: DockerService, cgroup_name: str) -> Iterator[Node]:
-    made = Node(tmp_path)
-    yield made
-    made.clean()
-    docker_service.remove_containers()
-
-
-@pytest.fixture
-def values(docker_service: DockerService, cgroup_name: str) -> dict[str, Any]:
-    return {
-        "engine": "docker",
-        "docker_host": docker_service.host,
-        "docker_image": IMAGE,
-        "docker_cmd": SLEEPER,
-        "networks": ["none"],
-        "cgroup_parent": cgroup_name,
-        "max_dock_mem": 10_000_000,
-        "main_sleep": 0.2,
-        "stop_grace": 2,
-    }
 
 
 def containers(service: DockerService) -> set[str]:
@@ -48,7 +21,7 @@ def containers(service: DockerService) -> set[str]:
 def test_status_shows_each_container_with_its_image_and_health_is_good(
     node: Node, values: dict[str, Any]
 ) -> None:
-    node.configure(**values)
+    node.configure(**values, docker_cmd=SLEEPER)
     node.nodaemon()
     names = node.wait_for(3)
     wait_until(
@@ -72,7 +45,7 @@ def test_from_processes_to_containers_without_losing_a_pilot(
     node.configure(main_sleep=0.2)
     node.nodaemon()
     processes = node.wait_for(3)
-    node.configure(**values, max_docks=5)
+    node.configure(**values, docker_cmd=SLEEPER, max_docks=5)
     both = node.wait_for(5)
     assert {name: both.get(name) for name in processes} == processes
     assert containers(docker_service) == set(both) - set(processes)

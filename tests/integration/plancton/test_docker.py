@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,6 @@ from tests.support.real_docker import SLEEPS, DockerTest
 from tests.support.services.engines import IMAGE, DockerService
 from tests.support.services.fixtures import CGROUPS
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-def bench(docker_service: DockerService, cgroup_name: str) -> Iterator[DockerTest]:
-    made = DockerTest(docker_service, cgroup_name)
-    yield made
-    made.clean()
 
 
 def test_by_default_a_pilot_has_no_capability_and_cannot_get_one(bench: DockerTest) -> None:

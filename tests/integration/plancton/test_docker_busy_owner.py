@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +20,8 @@ from plancton.simulation.queue import JobQueue, read_lengths, take_any
 from tests.support.fake_node import GB
 from tests.support.node_daemon import CONFIG, Node
 from tests.support.real_docker import yield_to_all
-from tests.support.services.engines import IMAGE, DockerService
 from tests.support.services.fixtures import CGROUPS
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-def node(tmp_path: Path, docker_service: DockerService, cgroup_name: str) -> Iterator[Node]:
-    made = Node(tmp_path)
-    yield made
-    made.clean()
-    docker_service.remove_containers()
-
-
-@pytest.fixture
-def values(docker_service: DockerService, cgroup_name: str) -> dict[str, Any]:
-    return {
-        "engine": "docker",
-        "docker_host": docker_service.host,
-        "docker_image": IMAGE,
-        "networks": ["none"],
-        "cgroup_parent": cgroup_name,
-        "max_dock_mem": 10_000_000,
-        "main_sleep": 0.2,
-        "stop_grace": 2,
-    }
 
 
 def test_an_owner_who_takes_every_core_evicts_no_pilot_where_cpu_idle_protects_him(

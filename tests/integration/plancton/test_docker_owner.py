@@ -4,10 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from plancton.config.model import Config
 from plancton.engine import pilot_spec
@@ -21,13 +18,6 @@ from tests.support.services.fixtures import CGROUPS
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def bench(docker_service: DockerService, cgroup_name: str) -> Iterator[DockerTest]:
-    made = DockerTest(docker_service, cgroup_name)
-    yield made
-    made.clean()
 
 
 def test_pilots_live_in_one_group_that_runs_only_when_nothing_else_wants_the_cpu(

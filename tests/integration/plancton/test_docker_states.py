@@ -1,7 +1,5 @@
 """Containers in odd states on real Docker: paused, never started, removed, restarted."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from plancton.engine.docker import engine
@@ -9,16 +7,9 @@ from plancton.engine.docker.engine import DockerEngine
 from plancton.engine.pilot_spec import make_name
 from plancton.model import PilotState
 from tests.support.real_docker import SLEEPS, DockerTest
-from tests.support.services.engines import IMAGE, DockerService
+from tests.support.services.engines import IMAGE
 from tests.support.services.fixtures import CGROUPS
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-def bench(docker_service: DockerService, cgroup_name: str) -> Iterator[DockerTest]:
-    made = DockerTest(docker_service, cgroup_name)
-    yield made
-    made.clean()
 
 
 def test_a_paused_pilot_counts_and_can_be_ended(bench: DockerTest) -> None:

@@ -25,6 +25,7 @@ class Service(Protocol):
 
 
 S = TypeVar("S", bound=Service)
+E = TypeVar("E", DockerService, PodmanService)
 
 
 def keep_up(service: S) -> Iterator[S]:
@@ -33,6 +34,25 @@ def keep_up(service: S) -> Iterator[S]:
         service.up()
         yield service
     finally:
+        service.clean()
+
+
+def serve_engine(service: E) -> Iterator[E]:
+    """Start an engine with the test image for a fixture; leave no container behind."""
+    try:
+        service.up()
+        service.add_image(IMAGE)
+        yield service
+    finally:
+        service.clean()
+
+
+@pytest.fixture
+def to_clean() -> Iterator[list[Service]]:
+    """Clean up, after a test, the services that were put in here."""
+    services: list[Service] = []
+    yield services
+    for service in services:
         service.clean()
 
 
@@ -51,13 +71,7 @@ def docker_service(
 ) -> Iterator[DockerService]:
     """Run a Docker engine with the test image; leave no container behind."""
     only_here(tmp_path_factory, "docker")
-    service = DockerService(tmp_path_factory.mktemp("docker"))
-    try:
-        service.up()
-        service.add_image(IMAGE)
-        yield service
-    finally:
-        service.clean()
+    yield from serve_engine(DockerService(tmp_path_factory.mktemp("docker")))
 
 
 @pytest.fixture(scope="session")
@@ -66,36 +80,27 @@ def podman_service(
     tmp_path_factory: pytest.TempPathFactory, cgroup_name: str
 ) -> Iterator[PodmanService]:
     only_here(tmp_path_factory, "podman")
-    service = PodmanService(tmp_path_factory.mktemp("podman"))
-    try:
-        service.up()
-        service.add_image(IMAGE)
-        yield service
-    finally:
-        service.clean()
+    yield from serve_engine(PodmanService(tmp_path_factory.mktemp("podman")))
 
 
 @pytest.fixture
 @needs("docker")
 def make_docker(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Callable[..., DockerService]]:
+    tmp_path_factory: pytest.TempPathFactory, to_clean: list[Service]
+) -> Callable[..., DockerService]:
     """Docker engines of this test's own, to be stopped, hung and restarted."""
-    made: list[DockerService] = []
 
     def make(*options: str, disk: int | None = None) -> DockerService:
         """``options`` of dockerd; ``disk``: bytes that its data may take."""
         service = DockerService(tmp_path_factory.mktemp("docker"), *options)
-        made.append(service)
+        to_clean.append(service)
         if disk is not None:
             service.limit_disk(disk)
         service.up()
         service.add_image(IMAGE)
         return service
 
-    yield make
-    for service in made:
-        service.clean()
+    return make
 
 
 @pytest.fixture
@@ -121,21 +126,18 @@ def rabbitmq(rabbitmq_server: RabbitServer) -> VirtualHost:
 @pytest.fixture
 @needs("rabbitmq")
 def make_rabbitmq(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Callable[..., RabbitServer]]:
+    tmp_path_factory: pytest.TempPathFactory, to_clean: list[Service]
+) -> Callable[..., RabbitServer]:
     """RabbitMQ servers of this test's own, to be stopped, hung, filled and restarted."""
-    made: list[RabbitServer] = []
 
     def make(configuration: str = "") -> RabbitServer:
         """Start one with this rabbitmq.conf; ``{tls_port}`` and ``{directory}`` are filled in."""
         server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"), configuration)
-        made.append(server)
+        to_clean.append(server)
         server.up()
         return server
 
-    yield make
-    for server in made:
-        server.clean()
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -148,19 +150,16 @@ def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]
 @pytest.fixture
 @needs("influxdb")
 def make_influxdb(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Callable[..., InfluxServer]]:
+    tmp_path_factory: pytest.TempPathFactory, to_clean: list[Service]
+) -> Callable[..., InfluxServer]:
     """InfluxDB servers of this test's own, not started yet."""
-    made: list[InfluxServer] = []
 
     def make(**options: Any) -> InfluxServer:
         server = InfluxServer(tmp_path_factory.mktemp("influxdb"), **options)
-        made.append(server)
+        to_clean.append(server)
         return server
 
-    yield make
-    for server in made:
-        server.clean()
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -20,14 +20,6 @@ from vobox.client.client import DEFAULT_SOCKET
 from vobox.rpc.types import Answer
 from vobox.supervisor.settings import VARIABLES
 
-
-@pytest.fixture
-def schedd(tmp_path: Path) -> Iterator[FakeRpcServer]:
-    made = FakeRpcServer(tmp_path / "s.sock")
-    yield made
-    made.close()
-
-
 # --- odd surroundings of a command --------------------------------------------------------------
 
 

@@ -1,12 +1,10 @@
 """Event 028 has what HTCondor writes for job_ad_information_attrs."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import htcondor2
 import pytest
 
-from tests.support.fake_query_queue import utc
 from tests.support.schedd_parts import NOW, Expression, ad_of
 from thyme.protocol.job import JobId
 from vobox.jobs import user_log_events
@@ -36,12 +34,6 @@ TriggerEventTypeName = "ULOG_SUBMIT"
 TriggerEventTypeNumber = 0
 ...
 """
-
-
-@pytest.fixture(autouse=True)
-def _in_utc() -> Iterator[None]:
-    with utc():
-        yield
 
 
 def test_a_submission_is_followed_by_what_htcondor_writes() -> None:

@@ -128,13 +128,6 @@ def test_an_ad_without_requirements_matches() -> None:
     assert can_match(Ad(), 0.0)
 
 
-@pytest.fixture
-def bench(tmp_path: Path):
-    made = ScheddHarness(tmp_path)
-    yield made
-    made.close()
-
-
 def recorded(requirements: str) -> Recorded:
     job = FakeSubmitHost().make_job(f"{HEAD}requirements = {requirements}\nqueue\n")
     ad = dict(job.ad.pairs())

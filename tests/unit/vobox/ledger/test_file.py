@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,6 @@ from vobox.ledger.schema import VERSION
 from vobox.ledger.writer import ForeignLedger, Ledger
 from vobox.schedd.main_loop import Schedd
 from vobox.schedd.state import ScheddState, Settings
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
-    made = ScheddHarness(tmp_path)
-    yield made
-    made.close()
-
 
 # --- damage -------------------------------------------------------------------------------------
 

@@ -18,14 +18,6 @@ from vobox.rpc.connection_limit import ConnectionLimit, OwnerSlots
 from vobox.rpc.server import MAX_REQUEST_BYTES, MAX_REQUESTS_BYTES, MAX_STDIN_BYTES, MAX_SUBMITS
 from vobox.rpc.types import Answer, Request
 
-
-@pytest.fixture
-def schedd(tmp_path: Path) -> Iterator[FakeRpcServer]:
-    made = FakeRpcServer(tmp_path / "s.sock")
-    yield made
-    made.close()
-
-
 # --- odd clients --------------------------------------------------------------------------------
 
 

@@ -3,7 +3,6 @@
 import os
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,6 @@ import pytest
 from tests.support.fake_rpc_server import FakeRpcServer, asking, run
 from tests.support.waiting import wait_until
 from vobox.rpc.types import Answer
-
-
-@pytest.fixture
-def schedd(tmp_path: Path) -> Iterator[FakeRpcServer]:
-    made = FakeRpcServer(tmp_path / "s.sock")
-    yield made
-    made.close()
-
 
 # --- a command and its answer -------------------------------------------------------------------
 

@@ -1,8 +1,5 @@
 """A round of policies over many jobs: in slices, with live usage, each alike job once."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from classad2 import ExprTree
 
@@ -13,13 +10,6 @@ from vobox.classad.ad import Ad
 from vobox.classad.expressions import Evaluator
 from vobox.jobs.policy import check_periodic
 from vobox.schedd import policy_scan
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
-    made = ScheddHarness(tmp_path)
-    yield made
-    made.close()
 
 
 def add(bench: ScheddHarness, *ids: str, **policies: str) -> None:

@@ -1,6 +1,5 @@
 """The ledger is a cache: damaged, old, of another stream or gone, it is made again, the same."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,6 @@ from thyme.protocol.events import Marker
 from thyme.protocol.job import JobId, SandboxFile
 from vobox.jobs.job import Job
 from vobox.schedd import stream_reader
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
-    made = ScheddHarness(tmp_path)
-    yield made
-    made.close()
-
 
 # --- a wiped spool ------------------------------------------------------------------------------
 
