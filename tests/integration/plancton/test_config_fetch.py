@@ -3,7 +3,6 @@
 import itertools
 import socket
 import threading
-from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -14,44 +13,29 @@ from plancton.config.model import Config
 from plancton.config.remote import ConfigUrl, RemoteConfig
 from plancton.errors import ConfigError
 from plancton.paths import hide_password, is_url
-from tests.support.config_server import ConfigServer
+from tests.support import x509
+from tests.support.config_server import Answer, ConfigServer
 
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a key and a certificate that nobody has signed, for 127.0.0.1."""
-    import ipaddress
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(timezone.utc)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
-        )
-        .sign(key, hashes.SHA256())
-    )
+    """Make a key and a certificate that nobody has signed."""
+    key = x509.new_key()
     path = tmp_path_factory.mktemp("tls") / "server.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
+    return x509.write_file(path, x509.private(key) + x509.certificate(key, 24.0))
+
+
+def reply(status: int, body: bytes = b"", **headers: str) -> Answer:
+    """Answer with these headers, a ``_`` in whose names is a hyphen, and this body."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.end_headers()
+        request.wfile.write(body)
+
+    return answer
 
 
 def failure(url: str, **options: object) -> str:
@@ -151,24 +135,12 @@ def test_a_server_that_drips_is_given_up(web: ConfigServer) -> None:
 
 def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(web: ConfigServer) -> None:
     """Half a configuration may well be a good one: with other limits."""
-
-    def half(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(200)
-        request.send_header("Content-Length", "100")
-        request.end_headers()
-        request.wfile.write(b"engine: process\n")
-
-    web.answer = half
+    web.answer = reply(200, b"engine: process\n", Content_Length="100")
     assert failure(web.url) == "the answer broke off after 16 of 100 bytes"
 
 
 def test_an_answer_of_unknown_length_is_not_taken_for_a_whole_one(web: ConfigServer) -> None:
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(200)
-        request.end_headers()
-        request.wfile.write(b"engine: process\n")
-
-    web.answer = answer
+    web.answer = reply(200, b"engine: process\n")
     assert failure(web.url) == (
         "the answer has no length, so that nobody knows whether it is complete"
     )
@@ -189,13 +161,7 @@ def test_an_endless_answer_does_not_fill_the_memory(web: ConfigServer) -> None:
 
 
 def test_what_is_no_text_is_reported(web: ConfigServer) -> None:
-    def binary(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(200)
-        request.send_header("Content-Length", str(len(b"\xff\xfe")))
-        request.end_headers()
-        request.wfile.write(b"\xff\xfe")
-
-    web.answer = binary
+    web.answer = reply(200, b"\xff\xfe", Content_Length="2")
     assert failure(web.url) == "the answer is no text in UTF-8"
 
 
@@ -218,13 +184,7 @@ def test_an_untrusted_certificate_is_refused_unless_insecure_is_written(
 
 def test_a_redirect_from_https_to_http_is_refused(certificate: Path, web: ConfigServer) -> None:
     server = ConfigServer(certificate)
-
-    def away(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(302)
-        request.send_header("Location", web.url)
-        request.end_headers()
-
-    server.answer = away
+    server.answer = reply(302, Location=web.url)
     try:
         assert failure(server.url, verify=False) == (
             f"the server redirects to {web.url}, which is not HTTPS"
@@ -236,13 +196,7 @@ def test_a_redirect_from_https_to_http_is_refused(certificate: Path, web: Config
 
 def test_a_redirect_to_another_server_does_not_take_the_password_along(web: ConfigServer) -> None:
     other = ConfigServer()
-
-    def away(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(302)
-        request.send_header("Location", other.url)
-        request.end_headers()
-
-    web.answer = away
+    web.answer = reply(302, Location=other.url)
     try:
         assert fetch(web.url.replace("://", "://user:secret@"), "") is not None
         assert "Authorization" in web.asked[0]

@@ -88,14 +88,6 @@ def test_a_lane_that_no_worker_fits_is_served_after_the_patience(live: LiveSched
     assert "is queued before all others" in live.said()
 
 
-def test_without_lanes_a_declared_time_changes_nothing(live: LiveSchedd, broker: Transport) -> None:
-    live.start()
-    submit(live, "+MaxRuntime = 300")
-    assert broker.count_ready("alien_jobs") == 1
-    assert live.worker().wait(60) == 0
-    until(lambda: live.states() == {"1.0": 4}, "it to be completed", live)
-
-
 def test_a_schedd_without_its_lanes_queues_their_jobs_in_the_pool(live: LiveSchedd) -> None:
     live.start(LANES)
     submit(live, "+MaxRuntime = 300")

@@ -48,20 +48,6 @@ def run(site: Site, **options: object) -> int:
     return site.run(lanes=LANES, **options)  # type: ignore[arg-type]
 
 
-def test_a_worker_takes_the_longest_job_that_fits_into_its_life(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tell(site, monkeypatch, 4000.0)
-    put(site, POOL, "1.0")
-    put(site, SHORT, "2.0")
-    put(site, HOUR, "3.0")
-    put(site, LONG, "4.0")
-
-    assert run(site, max_jobs=0) == 0
-
-    assert started(site) == ["3.0", "2.0", "1.0"]
-
-
 def test_the_time_that_is_left_grows_less_from_job_to_job(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,15 +81,6 @@ def test_overdue_jobs_come_before_all_others(site: Site, monkeypatch: pytest.Mon
     assert run(site) == 0
 
     assert started(site) == ["2.0"]
-
-
-def test_what_does_not_fit_is_left_to_others(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    tell(site, monkeypatch, 60.0)
-    put(site, SHORT, "1.0")
-
-    assert run(site, timeout=100.0) == 3
-
-    assert started(site) == []
 
 
 def test_after_the_fallback_what_does_not_fit_is_taken_the_shortest_first(

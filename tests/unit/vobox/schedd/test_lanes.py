@@ -232,11 +232,6 @@ def test_jobs_of_a_lane_that_is_no_more_are_queued_where_they_belong_now(
         "again"
     ]
 
-    bench.settings = Settings(SCHEDD, "pool")
-    bench.restart()
-    let_pass(bench, 120.0)
-    assert {bench.job(JobId(38, number)).pool for number in range(3)} == {"pool"}
-
 
 def test_a_message_that_a_lanes_queue_lost_is_queued_there_again(bench: ScheddHarness) -> None:
     submit(bench, SHORT, MaxRuntime=60)
