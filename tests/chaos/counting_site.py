@@ -4,8 +4,6 @@ An outage shorter than the lease: every job runs exactly once. A longer one: at 
 ever lost.
 """
 
-from __future__ import annotations
-
 import subprocess
 from collections import Counter
 from collections.abc import Callable

@@ -9,8 +9,6 @@ container is left.  The same seed and round kill the same processes after the sa
 ``build/chaos.svg`` shows the last round over time.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import random

@@ -1,7 +1,5 @@
 """A picture of a site's kills over time: one row for each victim, the jobs below."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape

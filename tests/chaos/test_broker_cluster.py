@@ -4,8 +4,6 @@ Each job runs once and completes, and so does each that condor_submit has said y
 Minutes: `make test-cluster` runs it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 What the jobs themselves wrote is compared with the ledger (``counting_site``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A hundred kills on two sites; `make chaos N=...` does as many as one likes."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 

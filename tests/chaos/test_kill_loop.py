@@ -3,8 +3,6 @@
 One kill on a new site each; ``test_chaos`` has many on one site.
 """
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from collections.abc import Iterator

@@ -6,8 +6,6 @@ the two apart). So a job may *run* more often than once only if its own worker
 was killed, and then never at the same time; it *completes* once, always.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
