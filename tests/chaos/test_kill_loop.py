@@ -1,4 +1,4 @@
-"""kill -9 of each process at random moments, fifty times: nothing lost, nothing doubled.
+"""kill -9 of each process at random moments, eighteen times: nothing lost, nothing doubled.
 
 One kill on a new site each; ``test_chaos`` has many on one site.
 """
@@ -25,7 +25,7 @@ from tests.chaos.truth import (
 from tests.support.process_site import LiveSite
 from tests.support.waiting import wait_until
 
-RUNS = 50
+RUNS = 18
 VICTIMS = ("schedd", "plancton", "worker", "pilot", "schedd and its disk", "condor_submit")
 
 

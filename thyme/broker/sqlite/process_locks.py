@@ -25,10 +25,11 @@ class ProcessLock:
             self.name = f"{os.getpid()}-{os.urandom(6).hex()}"
             path = directory / self.name
             self._lock = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-            # somebody sweeping may have removed the file before it was locked
-            if os.fstat(self._lock).st_nlink:
-                return
+            # somebody sweeping may have the file locked, or removed, before it is ours
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(self._lock).st_nlink:
+                    return
             os.close(self._lock)
 
     def is_alive(self, name: str) -> bool:

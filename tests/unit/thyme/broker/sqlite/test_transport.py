@@ -188,6 +188,29 @@ def test_two_that_look_at_once_do_not_take_each_other_for_the_owner(tmp_path: Pa
     mine.release()
 
 
+def test_one_that_was_stopped_while_it_looked_does_not_hang_who_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking: list[int] = []
+    real = fcntl.flock
+
+    def flock(handle: int, how: int) -> None:
+        if not looking:  # it came first
+            (file,) = tmp_path.iterdir()
+            looking.append(os.open(file, os.O_RDWR))
+            real(looking[0], fcntl.LOCK_SH)
+        real(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    begun = ProcessLock(tmp_path)
+    os.close(looking[0])
+
+    other = ProcessLock(tmp_path)
+    assert other.is_alive(begun.name)
+    begun.release()
+    other.release()
+
+
 def test_the_living_are_seen_and_the_ended_are_not(tmp_path: Path) -> None:
     one, other = ProcessLock(tmp_path), ProcessLock(tmp_path)
 
