@@ -1,12 +1,14 @@
 """Pilots of a site as containers of a real Docker engine, which is killed, too."""
 
 import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 from tests.support.process_site import LiveSite
 from tests.support.real_docker import bind_python
 from tests.support.services.engines import IMAGE, DockerService
-from tests.support.services.fixtures import remove_groups
+from tests.support.services.fixtures import CGROUPS, remove_groups
 from tests.support.waiting import wait_until
 
 #: Bytes that a pilot may have: more than condor_submit asks for.
@@ -61,6 +63,15 @@ class KillableDocker(DockerService):
             client.close()
 
     def clean(self) -> None:
-        """Leave nothing of it."""
+        """Leave nothing of it.
+
+        A dockerd that is killed in the middle of a start forgets the ``runc init`` that was to
+        become the container's first process.
+        """
         super().clean()
+        for group in (CGROUPS / self._group, *CGROUPS.glob(f"*/{self._group}")):
+            for file in group.rglob("cgroup.procs"):
+                for pid in file.read_text().split():
+                    with suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGKILL)
         remove_groups(self._group)
