@@ -110,7 +110,7 @@ class Round:
             schedds, workers = (vhost.url_at(line.port) for line in self.lines)
             self.site = LiveSite(root, LEASE_OVER_RABBITMQ, url=schedds, workers_url=workers)
         self.site.spool = self.disks["schedd"] / "spool"
-        self.series = SiteSeries(self.site, DISK)
+        self.series = SiteSeries(self.site, DISK if self.has_disks else None)
         self.disks["InfluxDB"] = self.series.server.data
         if docker is not None:
             docker.serve(self.site)

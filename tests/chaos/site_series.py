@@ -15,16 +15,16 @@ PATIENCE = 120.0
 
 
 class SiteSeries:
-    """``server`` has a small disk of its own if we are root; the site reports over ``line``."""
+    """The site reports to ``server`` over ``line``."""
 
-    def __init__(self, site: LiveSite, disk: int) -> None:
+    def __init__(self, site: LiveSite, disk: int | None) -> None:
         """Prepare one below the site's root, to which schedd and plancton report each second.
 
-        ``disk``: bytes.
+        ``disk``: bytes of a file system for its data alone; None for no such.
         """
         place = site.root / "influxdb"
         place.mkdir()
-        self.server = InfluxServer(place, disk=disk if os.geteuid() == 0 else None)
+        self.server = InfluxServer(place, disk=disk)
         self.line = CuttableConnection(self.server.port)
         url = f"http://127.0.0.1:{self.line.port}#{DATABASE}"
         site.schedd_options += [f"--influxdb-url={url}", "--metrics-interval=1"]
