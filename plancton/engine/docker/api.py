@@ -39,6 +39,9 @@ DEFAULT_HOST = "unix:///var/run/docker.sock"
 QUICK_TIMEOUT = 10.0
 #: Seconds for work: creating, starting and removing a container on a busy node.
 SLOW_TIMEOUT = 120.0
+#: Seconds for the engine's settings: Podman runs its helpers, and asks the package manager which
+#: package each is from.
+FACTS_TIMEOUT = 60.0
 #: Seconds in which the engine adds up the files of one container: some millions of them.
 DISK_TIMEOUT = 60.0
 #: Lines of a container's output that are read at most.
@@ -87,7 +90,7 @@ class DockerApi:
     def read_facts(self) -> EngineFacts:
         """Return the engine's version and settings."""
         with self._translate_errors("info"):
-            client = self._client(QUICK_TIMEOUT)
+            client = self._client(FACTS_TIMEOUT)
             info, version = client.info(), client.version()
         podman = any(c.get("Name") == "Podman Engine" for c in version.get("Components") or ())
         options = " ".join(info.get("SecurityOptions") or ())
