@@ -52,6 +52,7 @@ TOGETHER = (
     (re.compile(r"(contract|integration)/.*(engine|docker|container|images)"), "containers"),
     (re.compile("hostile/test_hostile_pilot"), "containers"),
     (re.compile("e2e/test_bare_machine"), "bare"),
+    (re.compile("vm/"), "vm"),
     (re.compile("clients/"), "clients"),
 )
 #: Long, and each test with a site of its own.

@@ -40,11 +40,11 @@ _HOLDING = {
 #: The owner reads 800 MB again and again, from a slow disk unless they are in memory.
 _READ = """
 import mmap, os, random
-file = os.open("/dev/vdb", os.O_RDONLY)
+file = os.open("/dev/vda", os.O_RDONLY)
 data = mmap.mmap(file, 800_000_000, prot=mmap.PROT_READ)
 while True: data[random.randrange(len(data))]
 """
-pytestmark = [pytest.mark.long, pytest.mark.timeout(BUILD_SECONDS + 2 * BOOT_SECONDS + 600)]
+pytestmark = pytest.mark.timeout(BUILD_SECONDS + 2 * BOOT_SECONDS + 600)
 
 
 def test_pilots_are_in_the_slice_that_runs_only_when_nobody_else_wants_the_cpu(node: Node) -> None:
@@ -63,7 +63,9 @@ def test_a_limit_holds_for_the_memory_of_all_pilots(node: Node) -> None:
     assert limit == (ram - 500_000_000) // 4096 * 4096
 
 
-@pytest.mark.parametrize("command", ["daemon-reload", "daemon-reexec"])
+@pytest.mark.parametrize(
+    "command", ["daemon-reload", pytest.param("daemon-reexec", marks=pytest.mark.long)]
+)
 def test_systemd_keeps_the_protection_when_it_reads_its_units_again(
     node: Node, command: str
 ) -> None:
@@ -89,6 +91,7 @@ def test_what_something_else_changed_is_set_back_and_told(node: Node) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_missing_apparmor_parser_is_said_in_one_line_with_its_remedy(node: Node) -> None:
     # Docker loads its profile when it starts a container, unless it is loaded.
     node.run(
@@ -133,6 +136,7 @@ def restored(node: Node) -> Iterator[Node]:
     node.wait_for_pilots(2)
 
 
+@pytest.mark.long
 def test_pilots_are_evicted_one_by_one_while_tasks_wait_for_memory(restored: Node) -> None:
     # What the owner reads counts as available memory: only the pressure tells that he waits.
     node = restored
@@ -160,6 +164,7 @@ def test_pilots_are_evicted_one_by_one_while_tasks_wait_for_memory(restored: Nod
         node.run("kill $(cat /root/owner)")
 
 
+@pytest.mark.long
 def test_after_a_power_cut_the_daemon_comes_up_and_nothing_is_left_of_before(node: Node) -> None:
     # A daemon that ends writes down what it has learned.
     node.run("systemctl restart plancton")
