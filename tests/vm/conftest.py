@@ -106,23 +106,26 @@ class Node:
         assert isinstance(found, dict)
         return found
 
-    def running(self) -> list[str]:
-        """Return the names of the pilots that Docker runs."""
-        return self.run("docker ps --filter label=plancton.node --format '{{.Names}}'").split()
+    def running(self, engine: str = "docker") -> list[str]:
+        """Return the names of the pilots that ``engine`` runs, ``docker`` or ``podman``."""
+        listed = self.run(f"{engine} ps --filter label=plancton.node --format '{{{{.Names}}}}'")
+        return listed.split()
 
-    def wait_for_pilots(self, count: int) -> list[str]:
-        """Wait until so many pilots run; return their names."""
+    def wait_for_pilots(self, count: int, engine: str = "docker") -> list[str]:
+        """Wait until ``engine`` runs so many pilots; return their names."""
         wait_until(
-            lambda: len(self.running()) == count,
+            lambda: len(self.running(engine)) == count,
             f"{count} pilots",
             timeout=300.0,
             state=self.said,
         )
-        return self.running()
+        return self.running(engine)
 
-    def end_pilots(self) -> None:
-        """Ask the pilots that run now to end."""
-        self.run(f"docker kill --signal TERM {' '.join(self.running())}")
+    def end_pilots(self, engine: str = "docker") -> None:
+        """Ask the pilots that ``engine`` runs now to end, if there are any."""
+        listed = f"{engine} ps -q --filter label=plancton.node"
+        # One that has ended meanwhile is an error of ``kill``.
+        self.run(f"{listed} | xargs -r {engine} kill --signal TERM || true")
 
     def said(self) -> str:
         """Return what the daemon says: why it starts pilots or not, and its last lines."""

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.support.services import images
 from tests.support.waiting import wait_until
-from tests.vm.conftest import Node
+from tests.vm.conftest import IMAGE, Node
 from tests.vm.machine import BOOT_SECONDS, BUILD_SECONDS
 
 #: What else is written while the power is cut.
@@ -34,9 +35,14 @@ _HOLDING = {
     "docker_cmd": ["python3", "-c", _HOLD],
     "binds": ["/usr:/usr:ro", "/lib:/lib:ro", "/lib64:/lib64:ro"],
     "max_dock_mem": 600_000_000,
-    "mem_reserve": 10_000_000,
     "memory_stall": 10,
 }
+#: The owner takes 1.2 GB, 50 MB a second, and keeps them: more than is left beside two pilots.
+_ALLOCATE = """
+import time
+held = []
+for _ in range(24): held.append(b"x" * 50_000_000); time.sleep(1)
+"""
 #: The owner reads 800 MB again and again, from a slow disk unless they are in memory.
 _READ = """
 import mmap, os, random
@@ -115,6 +121,43 @@ def test_a_missing_apparmor_parser_is_said_in_one_line_with_its_remedy(node: Nod
     node.wait_for_pilots(2)
 
 
+@pytest.mark.long
+def test_podman_with_crun_runs_pilots_in_the_same_slice(node: Node) -> None:
+    node.run("systemctl unmask podman.socket podman.service; systemctl start podman.socket")
+    node.run(f"podman import - {IMAGE}", images.busybox())
+    how = "{{.Host.OCIRuntime.Name}} {{.Host.CgroupManager}} {{.Host.CgroupsVersion}}"
+    assert node.run(f"podman info --format '{how}'").split() == ["crun", "systemd", "v2"]
+    node.configure(docker_host="unix:///run/podman/podman.sock")
+    try:
+        # They are counted until they end.
+        node.end_pilots()
+        for name in node.wait_for_pilots(2, "podman"):
+            pid = node.run(f"podman inspect -f '{{{{.State.Pid}}}}' {name}").strip()
+            group = node.run(f"cat /proc/{pid}/cgroup").strip()
+            assert group.startswith("0::/plancton.slice/libpod-")
+            limit = node.run(f"cat /sys/fs/cgroup{group.removeprefix('0::')}/memory.max")
+            assert int(limit) == 50_000_000 // 4096 * 4096
+        assert node.read_group("cpu.idle") == "1"
+        assert node.status()["protection"]["problems"] == []
+    finally:
+        node.configure()
+        node.end_pilots("podman")
+        node.wait_for_pilots(2)
+        node.run("systemctl stop podman.socket")
+
+
+def _fill_memory(node: Node, reserve: int) -> None:
+    """Wait until two pilots hold half of the memory; ``reserve``: the owner's, bytes."""
+    node.configure(**_HOLDING, mem_reserve=reserve)
+    node.end_pilots()
+    wait_until(
+        lambda: (node.status()["host"]["pilots_mem"] or 0) > 2 * _HELD,
+        "pilots that hold memory",
+        timeout=300.0,
+        state=node.said,
+    )
+
+
 def _read_pressure(node: Node) -> tuple[float, int]:
     """Return the share of time in which all waited for memory, percent, and the killed."""
     full = node.run("grep full /proc/pressure/memory").split("avg10=")[1].split()[0]
@@ -137,17 +180,22 @@ def restored(node: Node) -> Iterator[Node]:
 
 
 @pytest.mark.long
+def test_an_owner_who_takes_memory_gets_what_pilots_hold_and_nothing_is_killed(
+    restored: Node,
+) -> None:
+    node = restored
+    _fill_memory(node, 400_000_000)
+    before, killed = _list_evicted(node), _read_pressure(node)[1]
+    node.run(f"python3 -c {shlex.quote(_ALLOCATE)}", seconds=300.0)
+    assert _list_evicted(node) - before
+    assert _read_pressure(node)[1] == killed
+
+
+@pytest.mark.long
 def test_pilots_are_evicted_one_by_one_while_tasks_wait_for_memory(restored: Node) -> None:
     # What the owner reads counts as available memory: only the pressure tells that he waits.
     node = restored
-    node.configure(**_HOLDING)
-    node.end_pilots()
-    wait_until(
-        lambda: (node.status()["host"]["pilots_mem"] or 0) > 2 * _HELD,
-        "pilots that hold memory",
-        timeout=300.0,
-        state=node.said,
-    )
+    _fill_memory(node, 10_000_000)
     before, killed = _list_evicted(node), _read_pressure(node)[1]
     node.run(f"nohup python3 -c {shlex.quote(_READ)} > /dev/null 2>&1 & echo $! > /root/owner")
     try:
