@@ -8,6 +8,7 @@ the text, and a closing line ``...``. Times are local, as HTCondor's are.
 from __future__ import annotations
 
 import functools
+import re
 import time
 
 from thyme.protocol.events import Finished, HoldReason, Machine, NotCompleted, Usage
@@ -20,11 +21,16 @@ from .ad_updates import count_bytes_sent
 def format_submit(job: JobId, now: float, ad: Ad) -> str:
     """Format event 000, the job was submitted.
 
-    ``now``: epoch seconds.
+    ``now``: epoch seconds. As HTCondor's: the notes of the description are left out where
+    attributes are named.
     """
-    notes = ad.text("JobBatchName")
-    extra = f'    [ JobBatchName = "{_line(notes)}" ]\n' if notes else ""
-    return _event(0, job, now, f"Job submitted from host: {_submit_host(ad)}\n{extra}")
+    names = [*re.findall(r"\w+", ad.text("SubmitEventNotesAttrs")), "JobBatchName"]
+    values = [f"{name} = {_line(text)}" for name in names if (text := ad.get(name))]
+    notes = f"[ {'; '.join(values)} ]" if values else ad.text("SubmitEventNotes")
+    lines = "".join(
+        f"    {_line(text)}\n" for text in (notes, ad.text("SubmitEventUserNotes")) if text
+    )
+    return _event(0, job, now, f"Job submitted from host: {_submit_host(ad)}\n{lines}")
 
 
 def format_execute(job: JobId, now: float, host: str, machine: Machine | None = None) -> str:

@@ -66,10 +66,9 @@ def _second(lines: list[str]) -> str:
     return lines[1].strip() if len(lines) > 2 else ""
 
 
-def _read_submit(lines: list[str], body: str) -> Attributes:
+def _read_submit(lines: list[str], _body: str) -> Attributes:
     found: Attributes = {"SubmitHost": lines[0].partition("host: ")[2]}
-    if notes := body.partition("\n")[2].rpartition("...")[0].strip():
-        found["LogNotes"] = notes
+    found |= zip(("LogNotes", "UserNotes"), map(str.strip, lines[1:-1]), strict=False)
     return found
 
 

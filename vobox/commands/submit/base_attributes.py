@@ -143,7 +143,8 @@ def record_presentation(commands: Commands, ad: Ad, owner: str) -> None:
         raise job_error("Notification must be 'Never', 'Always', 'Complete', 'Start', or 'Error'")
     ad["JobNotification"] = str(_NOTIFICATIONS[notification])
     if name := commands.get("batch_name", "JobBatchName"):
-        ad["JobBatchName"] = quote(name.strip('"'))
+        is_quoted = name.startswith('"') and name.endswith('"')
+        ad["JobBatchName"] = quote(name[1:-1] if is_quoted else name)
     _record_accounting(commands, ad, owner)
 
 

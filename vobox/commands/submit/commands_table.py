@@ -95,8 +95,24 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _recorded("stream_error", "StreamErr", None, "Error comes when the job has ended."),
     _honoured("log", "The user log.", "UserLog"),
     _recorded("log_xml", "UserLogUseXML", _B, "The log's events are written as ClassAds in XML."),
-    _recorded("submit_event_notes", "SubmitEventNotes", _S),
-    _recorded("submit_event_user_notes", "SubmitEventUserNotes", _S),
+    _honoured(
+        "submit_event_notes",
+        "A line of the user log's event 000, where it names no attributes.",
+        "SubmitEventNotes",
+        _S,
+    ),
+    _honoured(
+        "submit_event_user_notes",
+        "Another line of the user log's event 000.",
+        "SubmitEventUserNotes",
+        _S,
+    ),
+    _honoured(
+        "submit_event_notes_attrs",
+        "Attributes that the user log's event 000 names, with JobBatchName.",
+        "SubmitEventNotesAttrs",
+        _S,
+    ),
     _honoured(
         "job_ad_information_attrs",
         "Attributes for an event 028 after each other event of a user log that is not in XML.",
@@ -105,6 +121,11 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     ),
     _recorded("ulog_execute_attrs", "UserLogExecuteEventAttrs", _S),
     _recorded("dagman_log", "DAGManNodesLog", _S),
+    _recorded("dag_node_name", "DAGNodeName", _S),
+    _recorded("dagman_job_id", "DAGManJobId", _I),
+    _recorded("project_name", "ProjectName", _S),
+    _recorded("match_list_length", "LastMatchListLength", _I),
+    _recorded("want_job_networking", "WantJobNetworking", _B),
     _honoured("initialdir iwd initial_dir job_iwd", "Where relative paths begin.", "Iwd"),
     _recorded("remote_initialdir", "RemoteIwd", _S),
     _honoured(
@@ -178,7 +199,7 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     ),
     _honoured("scitokens_file", "The same with this file.", "ScitokensFile"),
     _refused(
-        "use_oauth_services",
+        "use_oauth_services useoauthservices",
         "there is no credential store here; name a token with scitokens_file",
     ),
     # resources and matching

@@ -342,4 +342,25 @@ def test_no_alias_is_promised_to_cctools() -> None:
 
 def test_a_batch_name_is_a_note_of_the_submit_event() -> None:
     event = user_log_events.format_submit(BIG, NOW, ad_of(JobBatchName='my "batch"'))
-    assert event.splitlines()[1] == '    [ JobBatchName = "my "batch"" ]'
+    assert event.splitlines()[1] == r'    [ JobBatchName = "my \"batch\"" ]'
+
+
+@pytest.mark.parametrize(
+    ("attributes", "lines"),
+    [
+        ({"SubmitEventNotes": "DAG Node: A"}, ["DAG Node: A"]),
+        ({"SubmitEventNotes": "", "SubmitEventUserNotes": "hi"}, ["hi"]),
+        ({"SubmitEventNotes": "n", "SubmitEventUserNotes": "hi"}, ["n", "hi"]),
+        ({"SubmitEventNotes": "n", "JobBatchName": "b"}, ['[ JobBatchName = "b" ]']),
+        ({"SubmitEventNotesAttrs": "Nosuch", "SubmitEventNotes": "n"}, ["n"]),
+        ({"SubmitEventNotesAttrs": "Cmd, JobStatus,Nosuch", "JobBatchName": "b"},
+         ['[ Cmd = "/bin/sh"; JobStatus = 1; JobBatchName = "b" ]']),
+        ({"SubmitEventNotes": "a\n...\nb"}, ["a|...|b"]),
+    ],
+)  # fmt: skip
+def test_notes_of_the_description_are_in_the_submit_event(
+    attributes: dict[str, str], lines: list[str]
+) -> None:
+    # as HTCondor 25.14.1 writes them
+    event = user_log_events.format_submit(BIG, NOW, ad_of(**attributes))
+    assert event.splitlines()[1:-1] == [f"    {line}" for line in lines]

@@ -20,6 +20,9 @@ RESOURCES = ad_of(
 )  # fmt: skip
 TEXTS = {
     "submit": user_log_events.format_submit(JOB, NOW, ad_of(JOB)),
+    "notes": user_log_events.format_submit(
+        JOB, NOW, ad_of(JOB, SubmitEventNotes=ODD, SubmitEventUserNotes="u")
+    ),
     "execute": user_log_events.format_execute(JOB, NOW, "slot1_7@node"),
     "evicted": user_log_events.format_evicted(JOB, NOW, USAGE, HoldReason(1013, 0, ODD), RESOURCES),
     "lost": user_log_events.format_evicted(
