@@ -208,7 +208,8 @@ def _apply(ad: Ad, event: LogEvent) -> None:
     if event.number == 0:
         ad["QDate"] = str(now)
         if found := _NAME.search(body):
-            ad["JobBatchName"] = literal(found[1])
+            batch = Ad({"JobBatchName": f'"{found[1]}"'})
+            ad["JobBatchName"] = literal(batch.text("JobBatchName", found[1]))
     elif event.number == 1:
         _apply_start(ad, body, now)
     elif event.number == 6:

@@ -71,15 +71,15 @@ def test_a_user_log_of_ours_is_read_too(tmp_path: Path) -> None:
     ended = Events(one, now=NOW + 9).finished(code=None, signal=9)
     path = tmp_path / "log"
     path.write_text(
-        user_log_events.format_submit(one, NOW, ad_of(one, JobBatchName="my batch"))
+        user_log_events.format_submit(one, NOW, ad_of(one, JobBatchName='my "batch"'))
         + user_log_events.format_execute(one, NOW + 1, "slot1_77@node7")
         + user_log_events.format_evicted(one, NOW + 2, USAGE, HoldReason(0, 0, "pilot"), ad_of(one))
         + user_log_events.format_execute(one, NOW + 3, "slot1_78@node8")
         + user_log_events.format_terminated(one, ended, ad_of(one))
     )
-    names = ("JobStatus", "ExitBySignal", "ExitSignal", "NumJobStarts", "LastRemoteHost")
+    names = ("JobStatus", "ExitSignal", "NumJobStarts", "LastRemoteHost", "JobBatchName")
     assert out(condor_q, FakeQueue(), "-userlog", str(path), "-af", *names) == (
-        "4 true 9 2 slot1_78@node8\n"
+        '4 9 2 slot1_78@node8 my "batch"\n'
     )
 
 
