@@ -104,8 +104,8 @@ class Ad(MutableMapping[str, str]):
         return default if item is None else item[1]
 
     def get_all(self, names: tuple[str, ...]) -> tuple[str | None, ...]:
-        """Return the expressions of two or more attributes; None for one that there is not."""
-        return tuple(self.get(name) for name in names)
+        """Return the expressions of several attributes; None for one that there is not."""
+        return tuple([self.get(name) for name in names])
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self.get(name) is not None

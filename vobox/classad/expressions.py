@@ -82,11 +82,8 @@ def is_expression(text: str) -> bool:
 
 def number_of(value: Any) -> float | None:
     """Return a finite number or a truth value as a number; None for anything else."""
-    if value is UNDEFINED or value is ERROR:  # IntEnum members: numbers by accident
-        return None
-    if isinstance(value, (int, float)) and abs(value) < 2**63:
-        return value
-    return None
+    # not isinstance: UNDEFINED and ERROR are numbers by accident
+    return value if type(value) in (int, float, bool) and abs(value) < 2**63 else None
 
 
 class Evaluator:
@@ -163,6 +160,10 @@ class Evaluator:
                 if len(self._compiled) >= MAX_REMEMBERED:
                     self._compiled.clear()
                 self._compiled[text] = compiled
+            # Where the attributes it names are literals, or name only one another, this is its key.
+            key = (text, *ad.get_all(compiled.names))
+            if key in self._results:
+                return self._results[key]
             found = None if compiled.unbounded else self._look_up(ad, compiled.names)
             if found is None:
                 with self._stopwatch:
@@ -188,18 +189,19 @@ class Evaluator:
     ) -> tuple[list[str | None], dict[str, Any]] | None:
         """Look up these attributes, and all that their expressions refer to.
 
-        Return their texts, and by name the values of literals and the trees of expressions
-        (UNDEFINED: there is no such attribute); None if what is referred to is not known.
+        Return their texts in the ad, and by name the values of literals and the trees of
+        expressions (UNDEFINED: there is no such attribute); None if that is not known.
         """
         texts: list[str | None] = []
         values: dict[str, Any] = {}
         pending = list(names)
-        while pending:
-            name = pending.pop()
+        for name in pending:
             if name in values:
                 continue
-            text = self.text(ad, name)
+            text = ad.get(name)
             texts.append(text)
+            if text is None:
+                text = self.extra.get(name)
             value = UNDEFINED if text is None else literal_value(text)
             if value is NOT_LITERAL and text is not None:
                 inner = compile_expression(text)

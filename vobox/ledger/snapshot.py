@@ -26,6 +26,8 @@ Slots = Callable[[Iterable[tuple[str, Ad]]], Iterator[Ad]]
 _MAX_VALUES = 5000
 #: Rows read between two pauses: some milliseconds.
 _ROWS = 500
+#: JobStatus of jobs of which more is known than the ledger says, as ``AD_COLUMNS`` says it.
+_RUNS = (str(RUNNING), str(SUSPENDED))
 #: KiB of the file that one view keeps in memory; it reads most pages once, and there are many.
 _CACHE = 256
 
@@ -118,7 +120,8 @@ class LedgerSnapshot:
         if statuses is not None:
             marks = ",".join(str(int(each)) for each in statuses)
             where += f" AND (columns_match=0 OR status IN ({marks}))"
-        return self._ads(f"jobs INDEXED BY jobs_queue WHERE {where}", "cluster, proc", values)
+        source = f"jobs INDEXED BY jobs_queue WHERE {where}"
+        return self._ads(source, "cluster, proc", values, self._file_waits)
 
     def read_history(
         self, clusters: Sequence[int] | None = None, oldest_first: bool = False
@@ -185,20 +188,24 @@ class LedgerSnapshot:
         for row in self._db.execute(query):
             yield row[0], decode_ad(row, self._dictionaries)
 
-    def _ads(self, source: str, order: str, values: Sequence[object] = ()) -> Iterator[Ad]:
+    def _ads(
+        self,
+        source: str,
+        order: str,
+        values: Sequence[object] = (),
+        file_waits: Mapping[int, str] | None = None,
+    ) -> Iterator[Ad]:
         """Yield the whole ads, of running jobs with what is known of them besides."""
-        columns = f"in_queue, uid, status, cluster, proc, {AD_COLUMNS}"
-        query = f"SELECT {columns} FROM {source} ORDER BY {order}"  # noqa: S608
+        query = f"SELECT uid, {AD_COLUMNS} FROM {source} ORDER BY {order}"  # noqa: S608
         cursor = self._db.execute(query, values)
         while rows := cursor.fetchmany(_ROWS):
             for row in rows:
                 ad = decode_ad(row, self._dictionaries)
-                if row[2] in (RUNNING, SUSPENDED):
-                    live = self._live(JobId(row[3], row[4]))
-                    if live:
-                        ad.update(live)
-                if self._file_waits and row[0] and row[1] in self._file_waits:
-                    ad["ThymeWaitingFor"] = quote(self._file_waits[row[1]])
+                uid, cluster, proc, status = row[:4]
+                if status in _RUNS and (live := self._live(JobId(int(cluster), int(proc)))):
+                    ad.update(live)
+                if file_waits and uid in file_waits:
+                    ad["ThymeWaitingFor"] = quote(file_waits[uid])
                 yield ad
             self._pause()
 

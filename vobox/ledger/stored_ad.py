@@ -59,12 +59,13 @@ class Columns:
     def __init__(self, places: Mapping[str, int]) -> None:
         """``places``: lower-case name of an attribute → the index of its column."""
         self.places = places
-        #: names of two or more attributes → what reads all of them; None where one has no column
+        #: names of attributes → what reads all of them; None where one has no column
         self.getter = lru_cache(maxsize=16)(self._build_getter)
 
     def _build_getter(self, names: tuple[str, ...]) -> Callable[[Sequence[Any]], Any] | None:
         places = [self.places.get(name.lower()) for name in names]
-        return None if None in places else itemgetter(*places)
+        # of one place it would return the value alone
+        return None if len(places) < 2 or None in places else itemgetter(*places)
 
 
 NO_COLUMNS: Final = Columns({})
@@ -111,7 +112,7 @@ class StoredAd(Ad):
         "_deleted",
         "_dictionaries",
         "_dictionary",
-        "_is_parsed",
+        "_parsed",
         "_row",
         "_text",
         "_written",
@@ -131,7 +132,7 @@ class StoredAd(Ad):
         ``columns``: which values of ``row`` are attributes' expressions (None: the job has no
         such attribute).
         """
-        # not Ad.__init__: ``_items`` is made when it is first asked for
+        # not Ad.__init__: ``_items`` are made when they are first asked for
         self._dictionaries = dictionaries
         self._dictionary = dictionaries.find(row[-2])
         self._changes = dictionaries.find_changes(row[-3])
@@ -142,16 +143,16 @@ class StoredAd(Ad):
         #: what was deleted and then set since, as in ``Changes``
         self._deleted: frozenset[str] = frozenset()
         self._written: dict[str, tuple[str, str]] = {}
-        self._is_parsed = False
+        self._parsed: Items | None = None
 
     def copy(self) -> Ad:
         """Return another ad with the same attributes, parsed no further than this one."""
-        if self._is_parsed:
+        if self._parsed is not None:
             return super().copy()
         made = StoredAd.__new__(StoredAd)
         made._dictionaries, made._dictionary = self._dictionaries, self._dictionary
         made._row, made._columns, made._changes = self._row, self._columns, self._changes
-        made._text, made._is_parsed = self._text, False
+        made._text, made._parsed = self._text, None
         made._deleted, made._written = self._deleted, self._written.copy()
         return made
 
@@ -166,7 +167,7 @@ class StoredAd(Ad):
 
         Ads with the same key may have the same changes in the ledger.
         """
-        if self._is_parsed:
+        if self._parsed is not None:
             return None
         if not self._deleted and not self._written:
             return ()
@@ -178,7 +179,7 @@ class StoredAd(Ad):
 
     def get(self, name: str, /, default: object = None) -> object:  # type: ignore[override]
         """Return one attribute's text, found in the stored text without parsing all of it."""
-        if self._is_parsed:
+        if self._parsed is not None:
             return super().get(name, default)
         low, key = _key(name)
         if self._written and low in self._written:
@@ -205,7 +206,7 @@ class StoredAd(Ad):
 
     def get_all(self, names: tuple[str, ...]) -> tuple[str | None, ...]:
         """Return several attributes' texts, from the row's columns where these hold all of them."""
-        is_as_stored = not self._written and not self._deleted and not self._is_parsed
+        is_as_stored = not self._written and not self._deleted and self._parsed is None
         getter = self._columns.getter(names) if is_as_stored else None
         return super().get_all(names) if getter is None else getter(self._row)
 
@@ -216,7 +217,7 @@ class StoredAd(Ad):
         return found  # type: ignore[return-value]
 
     def __setitem__(self, name: str, expression: str) -> None:
-        if self._is_parsed:
+        if self._parsed is not None:
             super().__setitem__(name, expression)
         else:
             low = name.lower()
@@ -224,7 +225,7 @@ class StoredAd(Ad):
             self._written[low] = (spelled, expression)
 
     def __delitem__(self, name: str) -> None:
-        if self._is_parsed:
+        if self._parsed is not None:
             super().__delitem__(name)
             return
         if self.get(name) is None:
@@ -238,7 +239,7 @@ class StoredAd(Ad):
             if default is NO_DEFAULT:
                 raise KeyError(name)
             return default
-        if self._is_parsed:
+        if self._parsed is not None:
             super().__delitem__(name)
         else:
             self._delete(name.lower())
@@ -249,22 +250,19 @@ class StoredAd(Ad):
         if low not in self._deleted:
             self._deleted |= {low}
 
-    def __getattr__(self, name: str) -> Items:
-        """Parse the ad when ``_items``, which ``Ad`` works on, is first asked for."""
-        if name != "_items" or self._is_parsed:
-            raise AttributeError(name)
-        self._parse()
-        return self._items
+    @property
+    def _items(self) -> Items:  # type: ignore[override]
+        """What ``Ad`` works on, parsed when it is first asked for."""
+        return self._parse() if self._parsed is None else self._parsed
 
-    def _parse(self) -> None:
+    def _parse(self) -> Items:
         text = self._text or self._decompress()
         try:
             texts, unusual = json.loads(text)
             names = {**_USUAL, **unusual} if unusual else _USUAL
-            self._items = {low: (names[low], text) for low, text in texts.items()}
+            self._parsed = {low: (names[low], text) for low, text in texts.items()}
         except (ValueError, KeyError) as error:
             self._dictionaries.report_damage(error)
-        self._is_parsed = True
         for deleted, set_since in (
             (self._changes.deleted, self._changes.written),
             (self._deleted, self._written),
@@ -272,6 +270,7 @@ class StoredAd(Ad):
             self.repeat({}, deleted)
             for written, expression in set_since.values():
                 super().__setitem__(written, expression)
+        return self._parsed
 
     def _decompress(self) -> str:
         number, text = self._row[-2:]

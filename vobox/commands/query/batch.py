@@ -9,7 +9,7 @@ Job agents are clusters of one, a hundred thousand of them: a batch holds nothin
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -35,6 +35,8 @@ _ATTRIBUTES: Final = (
 class _Batch:
     """The jobs of one owner with one batch name, or of one cluster."""
 
+    owner: str
+    name: str
     #: cluster and proc
     first: tuple[int, int]
     last: tuple[int, int]
@@ -76,24 +78,25 @@ class _Batch:
 
 def _collect_batches(
     ads: Iterable[Ad], evaluator: Evaluator, totals: Counter[int]
-) -> dict[tuple[str, str | int], _Batch]:
-    """Return the batches by owner and name (or cluster), in the order of their first jobs."""
-    batches: dict[tuple[str, str | int], _Batch] = {}
+) -> Collection[_Batch]:
+    """Return the batches in the order of their first jobs."""
+    batches: dict[int | tuple[str, str], _Batch] = {}
     for ad in ads:
-        texts = ad.get_all(_ATTRIBUTES)
-        job = (read_integer(texts[0]), read_integer(texts[1]))
-        status = read_integer(texts[2])
-        owner = sanitize_cell(evaluator.read_string(ad, texts[3]))
-        name = sanitize_cell(evaluator.read_string(ad, texts[4]))
-        submitted = evaluator.read_number(ad, texts[5])
-        procs = int(evaluator.read_number(ad, texts[6]))
+        cluster, proc, state, whose, title, queued, number = ad.get_all(_ATTRIBUTES)
+        job = (read_integer(cluster), read_integer(proc))
+        status = read_integer(state)
+        owner = sanitize_cell(evaluator.read_string(ad, whose))
+        name = sanitize_cell(evaluator.read_string(ad, title))
+        submitted = evaluator.read_number(ad, queued)
+        procs = int(evaluator.read_number(ad, number))
         totals[status] += 1
-        key = (owner, name or job[0])
+        key = (owner, name) if name else job[0]
         batch = batches.get(key)
         if batch is None:
-            batch = batches[key] = _Batch(job, job, submitted, procs)
+            shown = name or f"ID: {job[0]}"
+            batch = batches[key] = _Batch(owner, shown, job, job, submitted, procs)
         batch.add(job, submitted, procs, status)
-    return batches
+    return batches.values()
 
 
 def render_batch_table(
@@ -106,8 +109,8 @@ def render_batch_table(
     :param totals: to which the jobs are added by JobStatus, before the first line
     """
     batches = _collect_batches(ads, evaluator, totals)
-    owner_width = max([5, *(len(owner) for owner, _name in batches)])
-    name_width = max([_NAME_WIDTH, *(len(_format_name(name)) for _owner, name in batches)])
+    owner_width = max([5, *(len(batch.owner) for batch in batches)])
+    name_width = max([_NAME_WIDTH, *(len(batch.name) for batch in batches)])
     if not batches:
         name_width = _EMPTY_NAME_WIDTH
     # The HOLD column is there when a job is held, or when there is none to look at.
@@ -115,17 +118,13 @@ def render_batch_table(
     head = "  SUBMITTED   DONE   RUN    IDLE" + ("   HOLD " if shows_held else " ")
     yield f"{'OWNER':{owner_width}} {'BATCH_NAME':{name_width}} {head} TOTAL JOB_IDS\n"
     form = f"%-{owner_width}s %-{name_width}s %s %s %s\n"
-    for (owner, name), batch in batches.items():
+    for batch in batches:
         total = max(batch.present, batch.before + batch.procs)
         # as with HTCondor, not those that completed and are still here
         done = total - batch.present if whole else 0
         numbers = _format_numbers(done, batch.running, batch.idle, batch.held, total, shows_held)
         date = format_date(batch.submitted)
-        yield form % (owner, _format_name(name), date, numbers, batch.format_ids())
-
-
-def _format_name(name: str | int) -> str:
-    return name if isinstance(name, str) else f"ID: {name}"
+        yield form % (batch.owner, batch.name, date, numbers, batch.format_ids())
 
 
 @lru_cache(maxsize=1024)

@@ -161,8 +161,11 @@ class Output:
         any. Footers, which begin with an empty line, are left whole.
         """
         most = self.read_width(env, width)
+        if most < 1:
+            yield from rows
+            return
         for text in rows:
-            if most < 1 or len(text) <= most or text.startswith("\n"):
+            if len(text) <= most or text.startswith("\n"):
                 yield text
             else:
                 yield "\n".join(line[:most] for line in text.split("\n"))

@@ -131,12 +131,12 @@ def is_name(attribute: str) -> bool:
 
 def format_date(epoch: float) -> str:
     """Format a date as ``%2d/%-2d %02d:%02d``, 11 wide: month/day hour:minute."""
-    return _format_minute(int(min(max(epoch, 0), _LATEST) // 60))
+    return _format_minute(int(epoch) // 60)
 
 
 @lru_cache(maxsize=1024)
 def _format_minute(minute: int) -> str:
-    moment = time.localtime(minute * 60)
+    moment = time.localtime(min(max(minute, 0) * 60, _LATEST))
     return f"{moment.tm_mon:2}/{moment.tm_mday:<2} {moment.tm_hour:02}:{moment.tm_min:02}"
 
 

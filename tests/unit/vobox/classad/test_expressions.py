@@ -61,6 +61,7 @@ def test_a_remembered_result_is_not_that_of_another_job() -> None:
     ads[2]["B"] = "A * 100"
     del ads[3]["A"]
     assert [evaluator.value(ad, "B + 1") for ad in ads] == [1, 11, 201, UNDEFINED, 41]
+    assert [evaluator.value(ad, "B + A") for ad in ads] == [0, 11, 202, UNDEFINED, 44]
 
 
 def test_an_attribute_named_only_at_run_time_is_found() -> None:
