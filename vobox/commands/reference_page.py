@@ -32,8 +32,9 @@ How each command treats the options of HTCondor's command. This page is generate
 that the commands use (`python -m vobox.commands.reference_page`); a test compares the two.
 
 Texts, streams and exit codes are HTCondor's. 0: the command was carried out, or the query was
-answered (even with an empty result); 1: it failed, and stderr says why; 130: interrupted. An
-option of HTCondor that is not supported here is refused with one line, never ignored.
+answered (even with an empty result); 1: it failed, and stderr says why (`condor_watch_q`: 2 for a
+wrong command line); 130: interrupted. An option of HTCondor that is not supported here is refused
+with one line, never ignored.
 
 In `-c[onstraint] X` the letters before the bracket suffice; after two dashes the whole name is
 required. An empty argument is ignored (DIRAC passes one), except where it has a meaning in
