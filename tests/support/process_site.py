@@ -228,7 +228,7 @@ class LiveSite:
                 continue
             try:
                 environment = (entry / "environ").read_bytes()
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                command = (entry / "cmdline").read_text(errors="replace").replace("\0", " ")
                 where = str((entry / "cwd").readlink())
             except OSError:
                 continue
