@@ -390,8 +390,8 @@ def test_a_schedd_that_has_lost_its_broker_is_unhealthy(make: Make, tmp_path: Pa
     box.until_unhealthy()
     # it is deaf until it serves: the kernel tells a first process nothing that it has not asked for
     wait_until(
-        lambda: "which may be out of date" in box.state["Health"]["Log"][-1]["Output"],
-        "an answer from its ledger", timeout=LONG, state=box.shows,
+        lambda: "ledger is still being made" in box.state["Health"]["Log"][-1]["Output"],
+        "an answer of the schedd", timeout=LONG, state=box.shows,
     )  # fmt: skip
     assert box.stop() == 0
 
