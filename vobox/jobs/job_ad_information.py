@@ -33,15 +33,14 @@ def format_job_ad_information(text: str, ad: Ad) -> str:
     number = event["EventTypeNumber"] if event else None
     if event is None or not isinstance(number, int) or number not in _TRIGGERS:
         return ""
-    found = {name: literal(value) for name, value in event.items()}
+    # an ad has an attribute once, however often and in whatever case it is named
+    found = Ad({name: literal(value) for name, value in event.items()})
     for name in names:
         if name in ad and literal_value(ad[name]) is not NOT_LITERAL:
             found[name] = ad[name]
-    found |= {
-        "EventTypeNumber": "28",
-        "TriggerEventTypeNumber": str(number),
-        "TriggerEventTypeName": literal(f"ULOG_{_TRIGGERS[number]}"),
-    }
+    found["EventTypeNumber"] = "28"
+    found["TriggerEventTypeNumber"] = str(number)
+    found["TriggerEventTypeName"] = literal(f"ULOG_{_TRIGGERS[number]}")
     lines = (f"{name} = {found[name]}\n" for name in sorted(found, key=str.lower))
     job_and_time = text[3 : _HEADER_LENGTH + text.index(")")]
     return f"028{job_and_time} Job ad information event triggered.\n{''.join(lines)}...\n"

@@ -24,8 +24,12 @@ def format_submit(job: JobId, now: float, ad: Ad) -> str:
     ``now``: epoch seconds. As HTCondor's: the notes of the description are left out where
     attributes are named.
     """
-    names = [*re.findall(r"\w+", ad.text("SubmitEventNotesAttrs")), "JobBatchName"]
-    values = [f"{name} = {_line(text)}" for name in names if (text := ad.get(name))]
+    words = re.findall(r"\w+", ad.text("SubmitEventNotesAttrs"))
+    # each once, in whatever case: one who names a long attribute often gets no longer line
+    names: dict[str, str] = {}
+    for name in [*words, "JobBatchName"]:
+        names.setdefault(name.lower(), name)
+    values = [f"{name} = {_line(text)}" for name in names.values() if (text := ad.get(name))]
     notes = f"[ {'; '.join(values)} ]" if values else ad.text("SubmitEventNotes")
     lines = "".join(
         f"    {_line(text)}\n" for text in (notes, ad.text("SubmitEventUserNotes")) if text

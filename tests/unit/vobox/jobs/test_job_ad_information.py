@@ -61,6 +61,15 @@ def test_htcondors_own_reader_reads_it(text: str, trigger: str, tmp_path: Path) 
     assert (information["Owner"], information["RequestMemory"]) == ("games", 128)
 
 
+def test_an_attribute_named_often_and_in_several_cases_is_written_once() -> None:
+    # HTCondor's ads have it once, too
+    ad = ad_of(JOB, JobAdInformationAttrs="args Args ARGS cluster " * 1000, Args="4")
+    text = format_job_ad_information(user_log_events.format_submit(JOB, NOW, ad), ad)
+    names = [line.split(" = ")[0].lower() for line in text.splitlines() if " = " in line]
+    assert names == sorted(set(names))
+    assert "args" in names
+
+
 def test_a_job_that_asks_for_nothing_gets_none() -> None:
     assert format_job_ad_information(user_log_events.format_aborted(JOB, NOW, ""), ad_of()) == ""
     assert format_job_ad_information("no event", AD) == ""

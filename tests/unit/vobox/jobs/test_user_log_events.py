@@ -355,6 +355,8 @@ def test_a_batch_name_is_a_note_of_the_submit_event() -> None:
         ({"SubmitEventNotesAttrs": "Nosuch", "SubmitEventNotes": "n"}, ["n"]),
         ({"SubmitEventNotesAttrs": "Cmd, JobStatus,Nosuch", "JobBatchName": "b"},
          ['[ Cmd = "/bin/sh"; JobStatus = 1; JobBatchName = "b" ]']),
+        ({"SubmitEventNotesAttrs": "cmd Cmd CMD JobBatchName cmd", "JobBatchName": "b"},
+         ['[ cmd = "/bin/sh"; JobBatchName = "b" ]']),
         ({"SubmitEventNotes": "a\n...\nb"}, ["a|...|b"]),
     ],
 )  # fmt: skip
