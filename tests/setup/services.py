@@ -27,6 +27,7 @@ PACKAGES = {
     "iptables": ("iptables",),
     # its headers; it has no program, but brings one
     "libc6-dev": ("gencat",),
+    "man-db": ("man",),
     "nodejs": ("node",),
     "nordugrid-arc-arex": ("a-rex-backtrace-collect",),  # its scripts are in /usr/share/arc
     "npm": ("npm",),
@@ -39,6 +40,7 @@ PACKAGES = {
     "runc": ("runc",),
     "spin": ("spin",),
     "systemd": ("systemd-analyze",),
+    "zsh": ("zsh",),
 }
 
 
@@ -78,6 +80,8 @@ SERVICES = {
     "firewall": Service("dropping packets", ("iptables",), root=True),
     "spin": Service("the model checker spin", ("spin", "gcc", "libc6-dev")),
     "systemd": Service("checking systemd units", ("systemd",)),
+    "man": Service("rendering manual pages", ("man-db",)),
+    "zsh": Service("completion in zsh", ("zsh",)),
     "makeflow": Service("makeflow", ("coop-computing-tools", "openmpi-bin")),
     "arc": Service("ARC's own scripts", ("nordugrid-arc-arex",)),
     "clients": Service("the real batch clients", (), download="clients"),

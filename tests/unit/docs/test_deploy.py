@@ -3,7 +3,6 @@
 import configparser
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
 FILES = ["plancton.marathon.json", "plancton.container", "plancton.service",
          "plancton.kubernetes.yaml"]  # fmt: skip
-ANALYZE = shutil.which("systemd-analyze")
 #: The keys of an app that are used, as the types of Marathon's API (1.5 and later) have them.
 MARATHON = {
     "": {"id", "instances", "cpus", "mem", "constraints", "container", "networks", "env",
@@ -73,7 +71,7 @@ def test_marathon_knows_every_key() -> None:
     assert {one["mode"] for one in app["container"]["volumes"]} == {"RW"}
 
 
-@pytest.mark.skipif(ANALYZE is None, reason="systemd is not installed")
+@pytest.mark.needs("systemd")
 def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     unit = tmp_path / "plancton.service"
     # systemd looks whether the programs and units are there
@@ -82,7 +80,7 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
 
     def verify() -> str:
         done = subprocess.run(
-            [str(ANALYZE), "verify", "--man=no", str(unit)], capture_output=True, text=True,
+            ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True,
             timeout=60, check=False,
         )  # fmt: skip
         return "\n".join(line for line in done.stderr.splitlines() if "plancton.service" in line)

@@ -2,7 +2,6 @@
 
 import configparser
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,6 @@ from plancton import __version__
 from tests.support.bash_completion import complete
 
 ROOT = Path(__file__).parents[3]
-MAN = shutil.which("man")
 
 
 def list_scripts() -> dict[str, str]:
@@ -120,14 +118,14 @@ def test_every_program_has_a_page_and_completion() -> None:
     assert programs == set(list_completions())
 
 
-@pytest.mark.skipif(MAN is None, reason="man is not installed")
+@pytest.mark.needs("man")
 @pytest.mark.parametrize("name", sorted(list_pages()))
 def test_man_renders_the_page_without_a_warning(name: str, tmp_path: Path) -> None:
     page = tmp_path / name
     page.write_text(list_pages()[name])
 
     done = subprocess.run(
-        [str(MAN), "--warnings=w", "--local-file", str(page)], capture_output=True, text=True,
+        ["man", "--warnings=w", "--local-file", str(page)], capture_output=True, text=True,
         env={"PATH": "/usr/bin:/bin", "MANWIDTH": "80", "LC_ALL": "C.UTF-8"}, timeout=60,
         check=False,
     )  # fmt: skip

@@ -1,6 +1,5 @@
 """The completion script of planctonctl, run by the shell that it is for."""
 
-import shutil
 import subprocess
 
 import pytest
@@ -9,7 +8,6 @@ from commandline.completion import build_script
 from plancton.cli.main import COMMANDS, main, make_parser
 from tests.support.bash_completion import complete
 
-ZSH = shutil.which("zsh")
 SCRIPT = build_script(make_parser())
 
 
@@ -48,7 +46,7 @@ def test_the_command_prints_the_script(shell: str, capsys: pytest.CaptureFixture
     assert printed.startswith("autoload") is (shell == "zsh")
 
 
-@pytest.mark.skipif(ZSH is None, reason="zsh is not installed")
+@pytest.mark.needs("zsh")
 def test_zsh_registers_the_script_and_gets_the_words_of_the_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -62,7 +60,7 @@ def test_zsh_registers_the_script_and_gets_the_words_of_the_command(
         "print -l -- $COMPREPLY"
     )
     done = subprocess.run(
-        [str(ZSH), "-fc", script], capture_output=True, text=True, timeout=30, check=False
+        ["zsh", "-fc", script], capture_output=True, text=True, timeout=30, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     registered, *offered = done.stdout.splitlines()
