@@ -18,15 +18,11 @@ import pytest
 
 from tests.support.honest_user import HonestUser
 from tests.support.hostile_site import OWN_USERS
-from tests.support.schedd_process import ROOT, LiveSchedd, is_root
+from tests.support.schedd_process import ROOT, LiveSchedd
 from tests.support.waiting import wait_until
 from thyme.worker.sandbox import JOB_AD, MACHINE_AD, STDERR, STDOUT
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(not is_root(), reason="needs root"),
-    pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv"),
-]
+pytestmark = pytest.mark.root
 #: daemon and nobody
 HONEST, MALLORY = 1, 65534
 DISK = 64 * 1024 * 1024

@@ -18,15 +18,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.honest_user import HonestUser
-from tests.support.schedd_process import LiveSchedd, is_root, thin
+from tests.support.schedd_process import LiveSchedd, thin
 from tests.support.slow_expressions import make_slow
 from tests.support.waiting import wait_until
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(not is_root(), reason="needs root"),
-    pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv"),
-]
+pytestmark = pytest.mark.root
 #: daemon and nobody
 HONEST, MALLORY = 1, 65534
 #: Bytes of memory that the schedd may have.

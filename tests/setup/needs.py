@@ -34,14 +34,6 @@ def needs_of(item: pytest.Item) -> frozenset[str]:
     return frozenset(found)
 
 
-def needs_root(item: pytest.Item) -> bool:
-    """Tell whether a test is for root alone: by its mark, or by a condition that is not met."""
-    return item.get_closest_marker("root") is not None or any(
-        mark.args and mark.args[0] is True and "root" in str(mark.kwargs.get("reason", ""))
-        for mark in item.iter_markers("skipif")
-    )
-
-
 class SkipCounter:
     """A plugin for a collection: counts the tests that will be skipped, and why.
 
@@ -62,7 +54,8 @@ class SkipCounter:
         for item in session.items:
             wanted = needs_of(item)
             lacking = wanted & self._without
-            root = bool(wanted & self._for_root) or (not self._is_root and needs_root(item))
+            root = bool(wanted & self._for_root)
+            root |= not self._is_root and item.get_closest_marker("root") is not None
             self.total += 1
             self.skipped += bool(lacking or root)
             self.need_root += root

@@ -9,8 +9,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-
 from tests.support.fake_schedd import submission
 from tests.support.granting_schedd import GrantingSchedd
 from thyme.broker import connect
@@ -33,7 +31,6 @@ if user != os.geteuid():
 thyme.worker.cli.connect = lambda url: SqliteTransport(broker)
 sys.exit(thyme.worker.cli.main(sys.argv[3:]))
 """
-ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs to be root to be another user")
 #: Users of jobs whose worker is root: which of them, other workers on this machine have a word in.
 OWN_USERS = range(FIRST_UID, FIRST_UID + AUTOMATIC_USERS)
 

@@ -173,7 +173,3 @@ class LiveSchedd:
             if process.poll() is None:
                 process.kill()
             process.wait(20)
-
-
-def is_root() -> bool:
-    return os.geteuid() == 0

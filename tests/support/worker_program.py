@@ -7,8 +7,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import pytest
-
 from tests.support.fake_schedd import submission
 from tests.support.granting_schedd import GrantingSchedd
 from tests.support.waiting import wait_until
@@ -26,7 +24,6 @@ user = int(sys.argv.pop(1))
 os.setgroups([]), os.setgid(user), os.setuid(user)
 sys.exit(main(sys.argv[1:]))
 """
-ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs to be root to be another user")
 
 
 class WorkerSite:

@@ -165,7 +165,7 @@ def test_a_repository_that_is_not_there_is_one_clear_line(
 # Start at boot
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root installs units")
+@pytest.mark.root
 def test_where_systemd_runs_a_unit_is_installed_and_enabled(
     repository: Path, node: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,7 +184,7 @@ def test_where_systemd_runs_a_unit_is_installed_and_enabled(
 
 
 @pytest.mark.needs("systemd")
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root installs units")
+@pytest.mark.root
 def test_the_unit_is_one_that_systemd_understands(repository: Path, node: Node) -> None:
     node.machine.systemd.mkdir()
     assert node.run(str(repository)) == 0

@@ -11,10 +11,7 @@ import pytest
 from plancton.engine.process import procfs
 from tests.support.waiting import wait_until
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
-]
+pytestmark = pytest.mark.root
 
 #: What a process does about SIGTERM (15) when it has said that it is there.
 DOES = {

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hostile_site import OWN_USERS, PLAIN, ROOT_ONLY, SECRET, WORKER, HostileSite
+from tests.support.hostile_site import OWN_USERS, PLAIN, SECRET, WORKER, HostileSite
 from tests.support.waiting import wait_until
 from thyme.protocol.events import Finished
 from thyme.protocol.job import SandboxFile, Task
@@ -99,7 +99,7 @@ def assert_contained(found: dict[str, object]) -> None:
 FIRST_PROCESS = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 
 
-@ROOT_ONLY
+@pytest.mark.root
 @pytest.mark.root
 @pytest.mark.parametrize("prefix", [(), FIRST_PROCESS], ids=["any process", "first process"])
 def test_a_job_of_a_worker_that_is_root_gets_nothing(
@@ -140,7 +140,7 @@ def test_a_job_of_a_worker_that_is_root_gets_nothing(
     assert_a_users_of_its_own(found["ids"])
 
 
-@ROOT_ONLY
+@pytest.mark.root
 @pytest.mark.root
 def test_the_setuid_program_of_that_test_is_one(site: HostileSite) -> None:
     setuid = site.path / "cat"
@@ -200,7 +200,7 @@ def test_a_url_through_a_pipe_leaves_nothing_for_the_job(site: HostileSite) -> N
     assert_contained(got(site.result(worker)))
 
 
-@ROOT_ONLY
+@pytest.mark.root
 @pytest.mark.root
 def test_whatever_a_job_of_another_user_left_is_killed_and_removed(site: HostileSite) -> None:
     leave = (
@@ -222,7 +222,7 @@ def test_whatever_a_job_of_another_user_left_is_killed_and_removed(site: Hostile
     assert list(site.work.iterdir()) == []
 
 
-@ROOT_ONLY
+@pytest.mark.root
 @pytest.mark.root
 def test_what_a_killed_worker_left_is_swept_by_the_next_one(site: HostileSite) -> None:
     run = (
@@ -245,7 +245,7 @@ def test_what_a_killed_worker_left_is_swept_by_the_next_one(site: HostileSite) -
     wait_until(lambda: not Path(f"/proc/{left}").exists(), "what it left running to be gone")
 
 
-@ROOT_ONLY
+@pytest.mark.root
 @pytest.mark.root
 def test_a_job_that_kills_its_worker_of_the_same_user_is_left_to_its_lease(
     site: HostileSite,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hostile_site import OWN_USERS, PLAIN, ROOT_ONLY, SECRET, WORKER, HostileSite
+from tests.support.hostile_site import OWN_USERS, PLAIN, SECRET, WORKER, HostileSite
 from tests.support.waiting import wait_until
 from thyme.protocol.events import Finished
 from thyme.protocol.job import SandboxFile, Task
@@ -25,7 +25,7 @@ def site() -> Iterator[HostileSite]:
     made.close()
 
 
-@ROOT_ONLY
+@pytest.mark.root
 @pytest.mark.root
 def test_two_capabilities_are_enough(site: HostileSite) -> None:
     script = "echo x > out; mkdir shut; touch shut/file; chmod 0 shut; (setsid sleep 600 &); id -u"
@@ -49,7 +49,7 @@ def test_two_capabilities_are_enough(site: HostileSite) -> None:
     assert list(site.work.iterdir()) == []
 
 
-@ROOT_ONLY
+@pytest.mark.root
 @pytest.mark.root
 def test_5_a_worker_that_is_root_without_the_capabilities_says_which(site: HostileSite) -> None:
     worker = subprocess.run(
@@ -70,7 +70,7 @@ def test_5_a_worker_that_is_root_without_the_capabilities_says_which(site: Hosti
     )
 
 
-@ROOT_ONLY
+@pytest.mark.root
 @pytest.mark.root
 def test_two_workers_at_once_give_their_jobs_different_users(site: HostileSite) -> None:
     wait = "id -u; until [ -e go ]; do sleep 0.05; done"
@@ -91,7 +91,7 @@ def test_two_workers_at_once_give_their_jobs_different_users(site: HostileSite) 
     assert all(int(each) in OWN_USERS for each in users)
 
 
-@ROOT_ONLY
+@pytest.mark.root
 @pytest.mark.root
 def test_a_worker_elsewhere_on_the_machine_neither_ends_nor_shares_a_job(
     site: HostileSite,
@@ -121,7 +121,7 @@ def said_in(site: HostileSite) -> list[Path]:
     return [each for each in site.work.glob("thyme_0/dir_*/_condor_stdout") if each.read_bytes()]
 
 
-@ROOT_ONLY
+@pytest.mark.root
 @pytest.mark.root
 @pytest.mark.parametrize(
     ("user", "said"),
@@ -147,7 +147,7 @@ def test_6_a_user_that_is_not_there(site: HostileSite) -> None:
     )
 
 
-@ROOT_ONLY
+@pytest.mark.root
 @pytest.mark.root
 def test_6_only_root_runs_jobs_as_others(site: HostileSite) -> None:
     worker = site.start(PLAIN, "--user=0", THYME_URL=f"amqp://w:{SECRET}@127.0.0.1/")
@@ -160,7 +160,7 @@ def test_6_only_root_runs_jobs_as_others(site: HostileSite) -> None:
     )
 
 
-@ROOT_ONLY
+@pytest.mark.root
 @pytest.mark.root
 def test_5_a_directory_that_the_jobs_user_cannot_reach(site: HostileSite) -> None:
     site.path.chmod(0o700)
@@ -201,7 +201,7 @@ pwd; echo x > out
 """
 
 
-@ROOT_ONLY
+@pytest.mark.root
 @pytest.mark.root
 @pytest.mark.parametrize("place", ["", "/tmp", "/var/tmp"])
 def test_a_job_finds_and_leaves_nothing_in_temporary_directories(

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.support.worker_program import ROOT_ONLY, TRUE, WorkerSite, make_accessible
+from tests.support.worker_program import TRUE, WorkerSite, make_accessible
 from thyme.broker.sqlite.schema import SCHEMA_VERSION
 
 
@@ -59,7 +59,7 @@ def test_4_a_directory_that_is_not_there(site: WorkerSite) -> None:
     )
 
 
-@ROOT_ONLY
+@pytest.mark.root
 @pytest.mark.root
 def test_4_a_directory_that_is_not_writable(site: WorkerSite) -> None:
     make_accessible(site.path)
@@ -68,7 +68,7 @@ def test_4_a_directory_that_is_not_writable(site: WorkerSite) -> None:
     assert "Permission denied" in refused(site, user=65534)
 
 
-@ROOT_ONLY
+@pytest.mark.root
 @pytest.mark.root
 def test_4_another_users_broker(site: WorkerSite) -> None:
     site.submit(TRUE)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.worker_program import PAGE, ROOT_ONLY, TRUE, WorkerSite, make_accessible, shell
+from tests.support.worker_program import PAGE, TRUE, WorkerSite, make_accessible, shell
 from thyme.errors import ExitCode
 from thyme.protocol.job import SandboxFile, Task
 from thyme.worker.cli import make_parser
@@ -90,7 +90,7 @@ def test_5_a_scratch_that_cannot_be_used(site: WorkerSite) -> None:
     assert site.broker.count_ready("alien_jobs") == 1
 
 
-@ROOT_ONLY
+@pytest.mark.root
 @pytest.mark.root
 def test_5_a_scratch_of_another_user(site: WorkerSite) -> None:
     make_accessible(site.path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.worker_program import ROOT_ONLY, TRUE, WorkerSite, ended, running, shell
+from tests.support.worker_program import TRUE, WorkerSite, ended, running, shell
 
 
 def test_the_url_is_read_from_a_file(site: WorkerSite) -> None:
@@ -71,7 +71,7 @@ def test_6_a_place_of_2017_holds_no_password(site: WorkerSite) -> None:
     )
 
 
-@ROOT_ONLY
+@pytest.mark.root
 @pytest.mark.root
 def test_what_names_the_broker_is_gone_from_the_workers_environment(site: WorkerSite) -> None:
     site.submit(shell(f"touch {site.path}/up; until [ -e {site.path}/go ]; do sleep 0.05; done"))

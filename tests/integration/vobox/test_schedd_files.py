@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_process import is_root
 from thyme.protocol.events import Finished, Usage
 from thyme.protocol.job import JobId, SandboxFile
 from vobox.classad.ad import Ad, quote
@@ -24,8 +23,8 @@ from vobox.files.safe_open import open_file
 from vobox.files.user_log_index import UserLogIndex
 from vobox.jobs.job import Job
 
-pytestmark = [pytest.mark.root, pytest.mark.skipif(not is_root(), reason="needs root")]
-NOBODY = pwd.getpwnam("nobody").pw_uid if is_root() else 65534
+pytestmark = pytest.mark.root
+NOBODY = pwd.getpwnam("nobody").pw_uid
 #: A number that no user of this host has.
 NO_NAME = 54_321
 

@@ -12,14 +12,10 @@ import pytest
 
 from tests.support.hung_mount import HungMount, hung_mount
 from tests.support.schedd_parts import logged
-from tests.support.schedd_process import LiveSchedd, is_root, thin
+from tests.support.schedd_process import LiveSchedd, thin
 from tests.support.waiting import wait_until
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(not is_root(), reason="needs root"),
-    pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv"),
-]
+pytestmark = pytest.mark.root
 #: daemon and nobody
 ALICE, BOB = 1, 65534
 

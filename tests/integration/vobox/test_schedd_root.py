@@ -11,17 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_process import ROOT, LiveSchedd, is_root
+from tests.support.schedd_process import ROOT, LiveSchedd
 from tests.support.waiting import wait_until
 from thyme.errors import ExitCode
 from vobox.files.as_user import as_owner
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(not is_root(), reason="needs root"),
-    pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv"),
-]
-NOBODY = pwd.getpwnam("nobody").pw_uid if is_root() else 65534
+pytestmark = pytest.mark.root
+NOBODY = pwd.getpwnam("nobody").pw_uid
 
 
 @pytest.fixture

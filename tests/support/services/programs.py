@@ -11,7 +11,7 @@ import pytest
 
 from plancton.engine.process import procfs
 from tests.setup.downloads import DOWNLOADS
-from tests.setup.needs import needs_of, needs_root
+from tests.setup.needs import needs_of
 from tests.setup.services import SERVICES, which
 from tests.support.waiting import wait_until
 
@@ -22,7 +22,7 @@ _declared: frozenset[str] | None = None
 def begin_test(item: pytest.Item) -> None:
     """Skip the test if it needs root or a service that is not here (in CI: fail it)."""
     global _declared
-    if needs_root(item) and os.geteuid() != 0:
+    if item.get_closest_marker("root") and os.geteuid() != 0:
         skip_or_fail("this test needs root")
     _declared = needs_of(item)
     for name in sorted(_declared):

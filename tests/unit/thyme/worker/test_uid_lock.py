@@ -72,7 +72,7 @@ def test_without_a_place_a_worker_has_the_number_that_it_wants(tmp_path: Path) -
     assert UidLock(7, tmp_path / "not/there").value == 7
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be another user")
+@pytest.mark.root
 def test_another_users_place_is_not_used(tmp_path: Path) -> None:
     os.chown(tmp_path, 1234, 1234)
     assert UidLock(7, tmp_path).value == 7
