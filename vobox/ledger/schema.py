@@ -6,9 +6,8 @@ ClassAd expressions: only then may a query read them instead of the ad. ``counts
 jobs there are of each kind: triggers keep it, so that it is right whatever is written, and
 whenever the writer ends.
 
-A file of an earlier version is migrated. One that is damaged, or of a version that is not known
-here, is renamed, and the ledger is made again from the stream; a damaged one is deleted when that
-is complete.
+A file of the version before is migrated. One that is damaged, or of any other version, is renamed,
+and the ledger is made again from the stream; a damaged one is deleted when that is complete.
 """
 
 from __future__ import annotations
@@ -26,27 +25,8 @@ log = logging.getLogger(__name__)
 
 VERSION = 13
 
-#: Version → what a job's row has since the next one, with the value of a job of before.
-_NEW_COLUMNS = {
-    9: ("life TEXT NOT NULL DEFAULT ''", "failed_starts INTEGER NOT NULL DEFAULT 0",
-        "version INTEGER NOT NULL DEFAULT 0", "submitted INTEGER NOT NULL DEFAULT 0",
-        "recorded INTEGER NOT NULL DEFAULT -1"),
-    10: ("dead_letters INTEGER NOT NULL DEFAULT 0",),
-    11: ("changes INTEGER",),
-}  # fmt: skip
-#: Version → a table or an index that there is since the next one.
-_ADDITIONS = {
-    11: "CREATE TABLE changes(id INTEGER PRIMARY KEY, text BLOB NOT NULL);",
-    12: "CREATE INDEX jobs_left_of_owner ON jobs(owner, left_at, cluster, proc) WHERE in_queue=0;",
-}
-#: Version → statements that make the next version of it.
-_MIGRATIONS = {
-    version: "".join(
-        f"ALTER TABLE jobs ADD COLUMN {each};" for each in _NEW_COLUMNS.get(version, ())
-    )
-    + _ADDITIONS.get(version, "")
-    for version in range(9, VERSION)
-}
+#: What there is since this version: it makes a ledger of the version before one of this version.
+_NEW = "CREATE INDEX jobs_left_of_owner ON jobs(owner, left_at, cluster, proc) WHERE in_queue=0;"
 
 _ONE_MORE = (
     "INSERT INTO counts VALUES"
@@ -63,9 +43,10 @@ CREATE TABLE jobs(
     uid INTEGER NOT NULL, gid INTEGER NOT NULL, pool TEXT NOT NULL, status INTEGER NOT NULL,
     attempt INTEGER NOT NULL, queued INTEGER NOT NULL, worker TEXT NOT NULL,
     ended INTEGER NOT NULL, losses INTEGER NOT NULL, lease REAL NOT NULL,
-    has_result INTEGER NOT NULL,
-    in_queue INTEGER NOT NULL, left_at REAL NOT NULL, {", ".join(sum(_NEW_COLUMNS.values(), ()))},
-    has_policy INTEGER NOT NULL,
+    has_result INTEGER NOT NULL, in_queue INTEGER NOT NULL, left_at REAL NOT NULL,
+    life TEXT NOT NULL, failed_starts INTEGER NOT NULL, version INTEGER NOT NULL,
+    submitted INTEGER NOT NULL, recorded INTEGER NOT NULL, dead_letters INTEGER NOT NULL,
+    changes INTEGER, has_policy INTEGER NOT NULL,
     qdate TEXT, batch TEXT, procs TEXT, cmd TEXT, columns_match INTEGER NOT NULL,
     dictionary INTEGER, ad BLOB NOT NULL, PRIMARY KEY(cluster, proc));
 CREATE INDEX jobs_queue ON jobs(cluster, proc) WHERE in_queue=1;
@@ -86,7 +67,8 @@ CREATE TRIGGER jobs_other AFTER UPDATE ON jobs
     WHEN new.status<>old.status OR (new.worker<>'')<>(old.worker<>'')
         OR new.in_queue<>old.in_queue OR new.owner<>old.owner OR new.pool<>old.pool
     BEGIN {_ONE_LESS}; {_ONE_MORE}; END;
-{"".join(_ADDITIONS.values())}
+{_NEW}
+CREATE TABLE changes(id INTEGER PRIMARY KEY, text BLOB NOT NULL);
 CREATE TABLE dictionaries(id INTEGER PRIMARY KEY, text BLOB NOT NULL);
 CREATE TABLE bodies(cluster INTEGER, proc INTEGER, kind TEXT, dictionary INTEGER,
     body BLOB NOT NULL, PRIMARY KEY(cluster, proc, kind));
@@ -118,10 +100,9 @@ def open_ledger(path: Path) -> sqlite3.Connection:
         db = _connect(path)
         if (version := _version(db)) is None:
             return _created(db)
-        while version in _MIGRATIONS:
-            text = f"{_MIGRATIONS[version]} PRAGMA user_version={version + 1};"
-            db.executescript(f"BEGIN; {text} COMMIT;")
-            version += 1
+        if version == VERSION - 1:
+            db.executescript(f"BEGIN; {_NEW} PRAGMA user_version={VERSION}; COMMIT;")
+            return db
         if version == VERSION:
             return db
         with contextlib.suppress(sqlite3.DatabaseError):

@@ -143,8 +143,6 @@ class Ledger:
         Raises ForeignLedger if another one has read the stream into it.
         """
         owner = self.read_meta("schedd", "")
-        if not owner and (newest := self.get(self._newest)) is not None:  # of before version 10
-            owner = newest.ad.text("GlobalJobId").partition("#")[0]
         if owner not in ("", schedd) and int(self.read_meta("offset", "-1")) >= 0:
             raise ForeignLedger(
                 f"{self.path} is the ledger of the schedd {owner!r}, and this is {schedd!r}: "
