@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import os
@@ -77,42 +76,19 @@ def tell_skipped(plan: Plan, selection: Sequence[str]) -> None:
         say(f"  on Debian: sudo apt-get install --no-install-recommends {' '.join(plan.missing)}")
 
 
-def show_list() -> None:
-    """Print every service with its packages, and the programs that are missing."""
-    for service in SERVICES.values():
-        lacking = [program for program in service.programs if which(program) is None]
-        print(f"{service.title}{' (as root)' if service.root else ''}: ", end="")
-        download = DOWNLOADS[service.download].size if service.download else ""
-        print(", ".join(filter(None, (" ".join(service.packages), download))), end="")
-        print(f"; missing: {' '.join(lacking)}" if lacking else "")
-
-
 def _end(number: int, frame: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Return 0, or 1 when something could not be had (``--check``: or is missing)."""
-    parser = argparse.ArgumentParser(prog="python -m tests.setup", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="install nothing; say what is missing")
-    parser.add_argument("--list", action="store_true", help="list services and their packages")
-    options = parser.parse_args(arguments)
+def main() -> int:
+    """Return 0, or 1 when something could not be had."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
-    if options.list:
-        show_list()
-        return 0
     selection = ["-m", "not long", *shlex.split(os.environ.get("PYTEST_ARGS", ""))]
     try:
         with alone():
             plan = decide(SERVICES, look())
-            if options.check:
-                for name in (*plan.install, *plan.missing):
-                    print(f"{name}: {', '.join(PACKAGES[name])}")
-                for name in plan.download:
-                    print(f"{DOWNLOADS[name].title} ({DOWNLOADS[name].size})")
-            else:
-                carry_out(plan)
+            carry_out(plan)
     except SetupError as error:
         say(f"{error}")
         say("nothing was tested; `make test SETUP=no` runs what can run without it")
@@ -122,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     if plan.missing or plan.for_root:
         tell_skipped(plan, selection)
-    return int(options.check and bool(plan.install or plan.missing or plan.download))
+    return 0
 
 
 if __name__ == "__main__":

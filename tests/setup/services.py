@@ -1,7 +1,7 @@
 """What tests need beside the project's own environment: the one list of it.
 
-``python -m tests.setup --list`` prints it for people. A new service, or a new program that a test
-runs, is a line here; `tests/e2e/test_bare_machine.py` finds what was forgotten.
+A new service, or a new program that a test runs, is a line here; `tests/e2e/test_bare_machine.py`
+finds what was forgotten.
 """
 
 from __future__ import annotations
