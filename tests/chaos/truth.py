@@ -54,14 +54,6 @@ def describe_jobs(script: Path) -> str:
     )
 
 
-def submit_jobs(site: LiveSite, script: Path) -> int:
-    """Submit; returns the cluster."""
-    answer = site.ask("condor_submit", stdin=describe_jobs(script))
-    match = re.search(r"submitted to cluster (\d+)\.", answer)
-    assert match is not None, answer
-    return int(match[1])
-
-
 def kill_condor_submit(site: LiveSite, script: Path, moment: float) -> None:
     """Kill a condor_submit in the middle; the schedd may have its jobs, or not."""
     client = subprocess.Popen(
