@@ -225,7 +225,7 @@ def _output(agent: Agent, seen: AgentResult) -> list[str]:
         f"agent {number}: done {token}",
         f"agent {number}: compressed and verified ",
     ]
-    if DIALECTS[seen.record.dialect].SENDS_PROXY:
+    if DIALECTS[seen.record.dialect].sends_proxy:
         wanted.append(f"agent {number}: proxy embedded 600, with the job 600")
     else:
         wanted.append(f"agent {number}: proxy embedded 600, with the job no")

@@ -39,9 +39,9 @@ def _build_site(options: argparse.Namespace, dialects: Sequence[Dialect], direct
     route = options.route
     router, resource = route == "router", "" if route in ("router", "local") else route
     for dialect in dialects:
-        if route == "local" and dialect.NAME in ("alien-stdin", "alien-v2-19"):
+        if route == "local" and dialect.name in ("alien-stdin", "alien-v2-19"):
             raise UsageError(
-                f"--route local: {dialect.NAME} knows none; choose other dialects or routes"
+                f"--route local: {dialect.name} knows none; choose other dialects or routes"
             )
     custom = ""
     if options.custom_classad:

@@ -106,7 +106,7 @@ class ComputingElement:
             self._runs += 1
             seen = count_agents(dialect.build_queries(self._user, self._site), self._system.ask)
             if seen.queued is None or seen.active is None:
-                self._report_once(f"the site does not say how many agents it has ({dialect.NAME})")
+                self._report_once(f"the site does not say how many agents it has ({dialect.name})")
             for _ in range(
                 count_to_submit(self._options.limits, seen, len(self.records), self._options.agents)
             ):
@@ -170,7 +170,7 @@ class ComputingElement:
         record = AgentRecord(
             number=number,
             token=token,
-            dialect=dialect.NAME,
+            dialect=dialect.name,
             job=f"{accepted[1]}.0",
             script=agent.script,
             output=files.output,
@@ -182,14 +182,14 @@ class ComputingElement:
         self._statuses[number] = AgentStatus()
         with open(self._directory / "agents.jsonl", "a") as file:
             file.write(to_json(record) + "\n")
-        self._say(f"agent {number} is job {record.job} ({dialect.NAME})")
+        self._say(f"agent {number} is job {record.job} ({dialect.name})")
         return True
 
     def _run_submit(self, dialect: Dialect, text: str, now: float) -> CommandResult:
         command = f"condor_submit {self._options.submit_args}".rstrip()
-        if dialect.ON_STDIN:
+        if dialect.on_stdin:
             return self._system.run(command, stdin=text)
-        path = self._directory / "tmp" / dialect.name_submit_file(self._site, now)
+        path = self._directory / "tmp" / dialect.name_submit_file(now)
         path.write_text(text)
         return self._system.run(f"{command} {shlex.quote(str(path))}")
 

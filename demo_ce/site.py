@@ -18,8 +18,6 @@ class Site:
     pid: int  #: the CE's process id, part of every agent's id
     router: bool = True  #: USE_JOB_ROUTER: vanilla universe, the JobRouter decides where
     grid_resource: str = ""  #: GRID_RESOURCE, e.g. "condor ce.example.org ce.example.org:9619"
-    external_cloud: bool = False  #: USE_EXTERNAL_CLOUD
-    sandbox: bool = True  #: ~/enable-sandbox exists: stdout and stderr come back
     custom: str = ""  #: content of ~/custom-classad.jdl, as ``custom_attributes`` returns it
 
     @property

@@ -11,35 +11,15 @@ names.
 
 from __future__ import annotations
 
-from typing import Protocol, cast
-
-from demo_ce.counting import Query
-from demo_ce.site import Paths, Site, Submission
-
-from . import alien, alien_stdin, alien_v2_19, condor_pm, condor_pm_v2_19, jalien
-
-
-class Dialect(Protocol):
-    """How one CE uses HTCondor; each module of this package is one."""
-
-    NAME: str
-    ON_STDIN: bool  #: the description goes to condor_submit's stdin instead of a file
-    SENDS_PROXY: bool  #: the description says ``use_x509userproxy = true``
-
-    def build_paths(self, agent: Submission, site: Site) -> Paths:
-        """Build the paths of an agent's output files."""
-
-    def name_submit_file(self, site: Site, now: float) -> str:
-        """Return the name of the description's file at ``now`` (seconds since the epoch)."""
-
-    def build_description(self, agent: Submission, site: Site) -> str:
-        """Build the whole job description."""
-
-    def build_queries(self, user: str, site: Site) -> tuple[Query, ...]:
-        """Build the queries by which this CE counts its agents."""
-
+from .alien import Alien
+from .alien_stdin import AlienStdin, AlienV219
+from .condor_pm import CondorPm, CondorPmV219
+from .dialect import Dialect
+from .jalien import JAliEn
 
 DIALECTS: dict[str, Dialect] = {
-    module.NAME: cast(Dialect, module)
-    for module in (alien, alien_stdin, condor_pm, jalien, alien_v2_19, condor_pm_v2_19)
+    one.name: one
+    for one in (Alien(), AlienStdin(), CondorPm(), JAliEn(), AlienV219(), CondorPmV219())
 }
+
+__all__ = ["DIALECTS", "Dialect"]

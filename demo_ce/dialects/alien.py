@@ -7,11 +7,9 @@ counting by ``condor_status``.
 from __future__ import annotations
 
 from demo_ce.counting import Query, schedd_queries
-from demo_ce.site import Paths, Site, Submission
+from demo_ce.site import Site, Submission
 
-NAME = "alien"
-ON_STDIN = False
-SENDS_PROXY = True
+from .dialect import Dialect
 
 # The blank line after each policy is AliEn's: its text ends in a newline and
 # gets another one when it is joined.
@@ -27,41 +25,39 @@ _HOLD = (
 _REMOVE = "periodic_remove = \\\n  CurrentTime - QDate > 259200\n"
 
 
-def build_paths(agent: Submission, site: Site) -> Paths:
-    """Return the paths of an agent's output, error and log."""
-    return Paths.from_base(f"{site.log_folder}/jobagent_{agent.agent_id(site)}")
+class Alien(Dialect):
+    """AliEn's HTCONDOR.pm."""
 
+    name = "alien"
+    on_stdin = False
 
-def name_submit_file(site: Site, now: float) -> str:
-    """Return the name of the description's file; AliEn uses one name for 64 s."""
-    return f"htc-submit.{int(now) >> 6}.jdl"
+    def name_submit_file(self, now: float) -> str:
+        """Return the name of the description's file; AliEn uses one name for 64 s."""
+        return f"htc-submit.{int(now) >> 6}.jdl"
 
-
-def build_description(agent: Submission, site: Site) -> str:
-    """Return the submit description that AliEn v2-19's HTCONDOR.pm writes for this agent."""
-    files = build_paths(agent, site)
-    output = f"output = {files.output}" if site.sandbox else ""
-    error = f"error  = {files.error}" if site.sandbox else ""
-    text = f"cmd = {agent.script}\n{output}\n{error}\nlog = {files.log}\n"
-    if site.router:
-        text += (
-            "universe = vanilla\n"
-            "+WantJobRouter = True\n"
-            "job_lease_duration = 7200\n"
-            "ShouldTransferFiles = YES\n"
+    def build_description(self, agent: Submission, site: Site) -> str:
+        """Return the submit description for this agent."""
+        files = self.build_paths(agent, site)
+        text = (
+            f"cmd = {agent.script}\noutput = {files.output}\nerror  = {files.error}\n"
+            f"log = {files.log}\n"
         )
-    elif site.grid_resource:
-        text += f"universe = grid\ngrid_resource = {site.grid_resource}\n"
-    if site.external_cloud:
-        text += "+WantExternalCloud = True\n"
-    text += f'+TransferOutput = ""\n{_HOLD}\n{_REMOVE}\nuse_x509userproxy = true\n'
-    environment = (
-        f"ALIEN_CM_AS_LDAP_PROXY='{site.cluster_monitor}' "
-        f"ALIEN_JOBAGENT_ID='{agent.agent_id(site)}'"
-    )
-    return text + f'environment = "{environment}"\n' + site.custom + "queue 1\n"
+        if site.router:
+            text += (
+                "universe = vanilla\n"
+                "+WantJobRouter = True\n"
+                "job_lease_duration = 7200\n"
+                "ShouldTransferFiles = YES\n"
+            )
+        elif site.grid_resource:
+            text += f"universe = grid\ngrid_resource = {site.grid_resource}\n"
+        text += f'+TransferOutput = ""\n{_HOLD}\n{_REMOVE}\nuse_x509userproxy = true\n'
+        environment = (
+            f"ALIEN_CM_AS_LDAP_PROXY='{site.cluster_monitor}' "
+            f"ALIEN_JOBAGENT_ID='{agent.agent_id(site)}'"
+        )
+        return text + f'environment = "{environment}"\n' + site.custom + "queue 1\n"
 
-
-def build_queries(user: str, site: Site) -> tuple[Query, ...]:
-    """Return the queries by which this CE counts its jobs."""
-    return schedd_queries()
+    def build_queries(self, user: str, site: Site) -> tuple[Query, ...]:
+        """Return the queries by which this CE counts its jobs."""
+        return schedd_queries()

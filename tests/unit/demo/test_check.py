@@ -37,7 +37,7 @@ def right(agent: Agent) -> AgentResult:
     number, token = agent.number, f"token{agent.number}"
     dialect = list(DIALECTS)[(number - 1) % len(DIALECTS)]
     job = f"{number}.0" if dialect.startswith("condor-pm") else "not told"
-    proxy = "600" if DIALECTS[dialect].SENDS_PROXY else "no"
+    proxy = "600" if DIALECTS[dialect].sends_proxy else "no"
     stdout = (
         f"agent {number}: token {token}\n"
         f"agent {number}: id 4242.1, job {job}\n"

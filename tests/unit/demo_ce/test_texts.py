@@ -111,40 +111,7 @@ def test_alien_writes_what_the_current_alien_writes(site, where):
     assert text("alien", site) == ALIEN.replace("@WHERE@", where)
 
 
-def test_alien_without_the_sandbox_leaves_empty_lines_for_output_and_error():
-    wanted = ALIEN.replace("@WHERE@", GRID)
-    for name in ("output = ", "error  = "):
-        line = next(line for line in wanted.split("\n") if line.startswith(name))
-        wanted = wanted.replace(line + "\n", "\n")
-
-    assert text("alien", replace(TO_A_CE, sandbox=False)) == wanted
-
-
-def test_alien_asks_for_the_external_cloud_when_the_site_does():
-    cloudy = text("alien", replace(ROUTED, external_cloud=True))
-
-    assert "YES\n+WantExternalCloud = True\n+TransferOutput" in cloudy
-
-
-def test_alien_stdin_writes_what_the_older_alien_writes_for_the_router():
-    assert text("alien-stdin", ROUTED) == (
-        OLD_HEAD + "universe = vanilla\n\t+WantJobRouter=True\n\tjob_lease_duration = 7200\n"
-        "\tshould_transfer_files = YES\n"
-        "\tperiodic_remove = (CurrentTime - QDate > 7*24*3600)\n" + OLD_TAIL
-    )
-
-
-def test_alien_stdin_writes_what_the_older_alien_writes_for_a_ce():
-    assert text("alien-stdin", TO_A_CE) == (
-        OLD_HEAD + 'universe = grid\n\t+TransferOutput = ""\n'
-        "\t#periodic_remove = (RemoteWallClockTime > 48*3600 ) || "
-        "(JobStatus==5 && (CurrentTime - EnteredCurrentStatus) > 5*3600 ) \n"
-        "\tperiodic_remove = (CurrentTime - QDate) > 7*24*3600\n"
-        "grid_resource = condor ce.example.org ce.example.org:9619\n" + OLD_TAIL
-    )
-
-
-V2_19_CE = (
+OLD_CE = (
     OLD_HEAD + 'universe = grid\n\t+TransferOutput = ""\n'
     "\t#periodic_remove = (RemoteWallClockTime > 48*3600 ) || "
     "(JobStatus==5 && (CurrentTime - EnteredCurrentStatus) > 5*3600 ) \n"
@@ -154,23 +121,28 @@ V2_19_CE = (
 
 
 @pytest.mark.parametrize(
-    ("site", "wanted"),
+    ("dialect", "site", "wanted"),
     [
         (
+            "alien-stdin",
+            ROUTED,
+            OLD_HEAD + "universe = vanilla\n\t+WantJobRouter=True\n\tjob_lease_duration = 7200\n"
+            "\tshould_transfer_files = YES\n"
+            "\tperiodic_remove = (CurrentTime - QDate > 7*24*3600)\n" + OLD_TAIL,
+        ),
+        ("alien-stdin", TO_A_CE, OLD_CE + OLD_TAIL),
+        (
+            "alien-v2-19",
             ROUTED,
             OLD_HEAD + "universe = vanilla\n\t+WantJobRouter=True\n\tjob_lease_duration = 7200\n"
             '\tShouldTransferFiles = YES\n\t+TransferOutput = ""\n'
             "\tperiodic_remove = (CurrentTime - QDate > 7*24*3600)\n" + OLD_TAIL,
         ),
-        (TO_A_CE, V2_19_CE + OLD_TAIL),
-        (
-            replace(TO_A_CE, external_cloud=True),
-            V2_19_CE + "+WantExternalCloud = True\n" + OLD_TAIL,
-        ),
+        ("alien-v2-19", TO_A_CE, OLD_CE + OLD_TAIL),
     ],
 )
-def test_alien_v2_19_writes_what_its_htcondor_pm_writes(site, wanted):
-    assert text("alien-v2-19", site) == wanted
+def test_the_older_aliens_texts_are_those_of_its_htcondor_pm(dialect, site, wanted):
+    assert text(dialect, site) == wanted
 
 
 def test_the_newline_that_the_older_alien_forgot_is_needed():
@@ -210,8 +182,8 @@ def test_jalien_writes_what_jalien_writes(site, hold, where):
 
 
 def test_a_description_file_is_named_by_the_time_as_its_ce_names_it():
-    assert DIALECTS["alien"].name_submit_file(ROUTED, 1_511_366_400.9) == "htc-submit.23615100.jdl"
-    assert DIALECTS["jalien"].name_submit_file(ROUTED, 1_511_366_400.5) == "htc-submit.23061621.jdl"
+    assert DIALECTS["alien"].name_submit_file(1_511_366_400.9) == "htc-submit.23615100.jdl"
+    assert DIALECTS["jalien"].name_submit_file(1_511_366_400.5) == "htc-submit.23061621.jdl"
 
 
 @pytest.mark.parametrize("dialect", ["alien", "jalien"])
