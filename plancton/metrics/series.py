@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from telemetry.points import Field, Series
 
-HEADING = "A node: `plancton`"
-
 DAEMON = Series(
     "daemon",
     ("hostname",),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from telemetry.points import Field, Series
 
-HEADING = "A VO box: `thyme-schedd`"
-
 _SCHEDD = ("schedd", "site")
 _POOL = (*_SCHEDD, "pool")
 

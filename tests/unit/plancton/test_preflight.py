@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from plancton.cli.check import schema
-from plancton.config import reference_page
 from plancton.config.computed_keys import max_docks
 from plancton.config.expressions import BadExpression, compute, render
 from plancton.config.model import Config, list_notes
@@ -319,15 +318,7 @@ def test_the_schema_knows_every_key_and_no_other() -> None:
     assert all(value.get("description") for value in properties.values())
 
 
-# The page and the example
-
-
-def test_the_reference_page_is_the_generated_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert reference_page.main([]) == 0
-    committed = (ROOT / "docs/reference/plancton-config.md").read_text(encoding="utf-8")
-    assert committed == capsys.readouterr().out, (
-        "run: python -m plancton.config.reference_page --write docs/reference/plancton-config.md"
-    )
+# The examples
 
 
 def test_the_first_example_is_a_good_configuration() -> None:

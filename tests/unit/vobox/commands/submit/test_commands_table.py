@@ -1,14 +1,10 @@
-"""The table of submit commands: its page, and that the code does what it says."""
-
-from pathlib import Path
+"""The table of submit commands: the code does what it says."""
 
 import pytest
 
 from tests.support.fake_submit_host import FakeSubmitHost
-from vobox.commands.submit.commands_page import build_page
 from vobox.commands.submit.commands_table import SUBMIT_COMMANDS, SubmitCommand, Support, ValueType
 
-PAGE = Path(__file__).parents[5] / "docs" / "reference" / "submit-commands.md"
 REFUSED = [
     (row, name) for row in SUBMIT_COMMANDS if row.support is Support.REFUSED for name in row.names
 ]
@@ -22,12 +18,6 @@ VALUES = {
     ValueType.BOOLEAN: ("True", "true"),
     ValueType.INTEGER: ("1 + 2", "3"),
 }
-
-
-def test_the_reference_page_is_the_tables() -> None:
-    assert PAGE.read_text() == build_page(), (
-        "run: python -m vobox.commands.submit.commands_page > " + str(PAGE)
-    )
 
 
 def test_every_command_has_one_row() -> None:
