@@ -27,12 +27,14 @@ from tests.support.waiting import wait_until
 
 SCENARIOS = read_scenarios()
 EACH = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario["case"])
-#: What depends on the broker: the scenarios in which jobs run.
+#: What depends on broker and worker: the scenarios in which jobs run.
 EACH_RUN = pytest.mark.parametrize(
     "scenario",
     [scenario for scenario in SCENARIOS if scenario.get("runs")],
     ids=lambda scenario: scenario["case"],
 )
+#: A user without rights of its own, known on every machine.
+NOBODY = 65534
 
 
 @pytest.fixture(scope="module")
@@ -40,23 +42,35 @@ def sqlite_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSchedd
     yield from _serve(LiveSchedd(tmp_path_factory.mktemp("d")))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(
+    scope="module",
+    params=["unprivileged-worker", pytest.param("root-worker", marks=pytest.mark.root)],
+)
 @needs("rabbitmq")
 def rabbitmq_site(
-    tmp_path_factory: pytest.TempPathFactory, rabbitmq_server: RabbitServer
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    rabbitmq_server: RabbitServer,
 ) -> Iterator[LiveSchedd]:
-    site = LiveSchedd(tmp_path_factory.mktemp("d"), url=rabbitmq_server.vhost().url)
-    if os.geteuid():
-        yield from _serve(site)
-        return
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as work:  # a place that the user can enter
-        Path(work).chmod(0o711)
-        yield from _serve(site, "--user", "nobody", "--workdir", work)
+    """Return a site whose worker runs jobs as itself, without rights, or is root and does not."""
+    url = rabbitmq_server.vhost().url
+    site = LiveSchedd(tmp_path_factory.mktemp("d"), url=url)
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as work:  # a place that every user can enter
+        Path(work).chmod(0o1777)
+        if os.geteuid():
+            yield from _serve(site)
+        elif request.param == "root-worker":
+            yield from _serve(site, "--workdir", work, "--user", "nobody")
+        else:
+            mine = {"THYME_URL_FILE": "", "THYME_URL": url}  # the file is root's
+            yield from _serve(site, "--workdir", work, uid=NOBODY, **mine)
 
 
-def _serve(site: LiveSchedd, *options: str) -> Iterator[LiveSchedd]:
+def _serve(
+    site: LiveSchedd, *options: str, uid: int | None = None, **variables: str
+) -> Iterator[LiveSchedd]:
     site.start()
-    site.worker("--timeout", "600", "--max-jobs", "0", *options)
+    site.worker("--timeout", "600", "--max-jobs", "0", *options, uid=uid, **variables)
     yield site
     site.close()
 
@@ -85,7 +99,7 @@ def test_a_scenario_answers_as_htcondor(
 
 
 @EACH_RUN
-def test_a_scenario_answers_as_htcondor_over_rabbitmq_and_with_a_root_worker(
+def test_a_scenario_answers_as_htcondor_over_rabbitmq_whoever_the_worker_is(
     scenario: dict[str, Any], rabbitmq_site: LiveSchedd, tmp_path: Path
 ) -> None:
     check_scenario(scenario, rabbitmq_site, tmp_path)

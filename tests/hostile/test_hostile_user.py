@@ -228,7 +228,7 @@ def test_files_without_end(limited_site: Site) -> None:
         ["periodic_hold = true", "+A0 = \"x\"",
          *(f"+A{n} = strcat(A{n - 1}, A{n - 1})" for n in range(1, 21)),
          "periodic_hold_reason = A20"],
-        ["periodic_remove = true", "periodic_remove_reason = strcat(\"a\\nb\\0\", MyType)"],
+        ["periodic_remove = true", "+PeriodicRemoveReason = strcat(\"a\\nb\\0\", MyType)"],
         ["hold = true", "+HoldReasonCode = 13", "+HoldReasonSubCode = 99999999999999999999"],
         ["leave_in_queue = " + make_slow("ProcId")],
         ["periodic_release = real(\"nan\") * 1e400"],

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support.waiting import wait_until
+from tests.support.worker_program import AS_USER
 from thyme.broker import Transport, connect
 from vobox.supervisor.links import list_commands
 
@@ -144,13 +145,19 @@ class LiveSchedd:
         wanted = {name[1:].replace("_", "."): status for name, status in states.items()}
         wait_until(lambda: wanted.items() <= self.states().items(), f"{wanted}", state=self.states)
 
-    def worker(self, *options: str, **variables: str) -> subprocess.Popen[bytes]:
-        """Return a real worker, working in the background, with these further variables."""
+    def worker(
+        self, *options: str, uid: int | None = None, **variables: str
+    ) -> subprocess.Popen[bytes]:
+        """Return a real worker, working in the background, with these further variables.
+
+        ``uid`` (for root): as that user.
+        """
         scratch = self.directory / "scratch"
         scratch.mkdir(exist_ok=True)
+        program = ["-m", "thyme.worker.cli"] if uid is None else ["-c", AS_USER, str(uid)]
         process = subprocess.Popen(
             [
-                sys.executable, "-m", "thyme.worker.cli", "--workdir", str(scratch),
+                sys.executable, *program, "--workdir", str(scratch),
                 "--timeout", "20", "--heartbeat", "0.5", "--user", "self", *options,
             ],
             cwd=ROOT, env={**self.environment, **variables}, stdin=subprocess.DEVNULL,

@@ -17,8 +17,10 @@ from thyme.protocol.job import Task
 
 WORKER = Path(sys.executable).with_name("thyme-worker")
 PAGE = Path(__file__).parents[2] / "docs/reference/worker.md"
+#: A worker of another user, who need not be able to read where Python and we are installed.
 AS_USER = """
-import os, shutil, sys, thyme.broker.sqlite.transport
+import encodings.idna, grp, os, shutil, sys
+import thyme.broker.amqp.transport, thyme.broker.sqlite.transport
 from thyme.worker.cli import main
 user = int(sys.argv.pop(1))
 os.setgroups([]), os.setgid(user), os.setuid(user)
@@ -53,7 +55,6 @@ class WorkerSite:
     def start(
         self, *options: str, user: int | None = None, env: dict[str, str] | None = None
     ) -> subprocess.Popen[str]:
-        # another user need not be able to read where Python and we are installed
         command = [str(WORKER)] if user is None else [sys.executable, "-c", AS_USER, str(user)]
         process = subprocess.Popen(
             [*command, "--workdir", str(self.work), *options],

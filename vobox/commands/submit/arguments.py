@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from vobox.classad.ad import Ad, quote
 
 from .errors import job_error
+from .expressions import evaluate_boolean
 from .job_commands import Commands
 from .macros import fill_machine_defaults
 from .quoting import QuotingError, is_v2, join_v2, split_arguments_v1, split_v2, unwrap_v2
@@ -22,12 +23,27 @@ def record_arguments(commands: Commands, ad: Ad) -> tuple[str, ...]:
     return tuple(fill_machine_defaults("arguments", word, by_pilot=True) for word in words)
 
 
+def check_one_syntax(commands: Commands, name: str, new: str | None, old: str | None) -> None:
+    """Raise SubmitError if a value is given in both syntaxes, and the description allows no two.
+
+    ``name``: arguments or environment; ``new``, ``old``: the values given.
+    """
+    switch = f"allow_{name}_v1"
+    allowed = commands.get(switch)
+    if (allowed is None or not evaluate_boolean(switch, allowed)) and new and old:
+        raise job_error(
+            f"If you wish to specify both '{name}' and\n'{name}2' for maximal compatibility with "
+            f"different\nversions of Condor, then you must also specify\n{switch}=true."
+        )
+
+
 def _read_words(commands: Commands) -> tuple[Sequence[str], bool]:
     """Return the words, and whether they are in V1 syntax: the ad then has Args."""
     if shell := commands.get("shell"):
         return ("-c", shell), False
-    v2_only = commands.get("arguments2")
-    text = v2_only or commands.get("arguments", "args")
+    v2_only, old = commands.get("arguments2"), commands.get("arguments", "args")
+    check_one_syntax(commands, "arguments", v2_only, old)
+    text = v2_only or old
     if text is None:
         return (), False
     if v2_only is not None and not is_v2(v2_only):

@@ -150,9 +150,9 @@ def record_presentation(commands: Commands, ad: Ad, owner: str) -> None:
 
 def _record_accounting(commands: Commands, ad: Ad, owner: str) -> None:
     """Record the accounting group and user; raises SubmitError."""
-    nice = commands.get("nice_user")
-    group = commands.get("accounting_group", "acct_group", "AcctGroup")
-    user = commands.get("accounting_group_user", "acct_group_user", "AcctGroupUser")
+    nice = commands.get("nice_user", "NiceUser")
+    group = commands.get("accounting_group")
+    user = commands.get("accounting_group_user", "AcctGroupUser")
     for command, value in (("accounting_group", group), ("accounting_group_user", user)):
         if value and any(character.isspace() for character in value):
             raise job_error(f"Invalid {command}: {value}")

@@ -28,6 +28,7 @@ class ValueType(Enum):
     EXPRESSION = "expression"
     BOOLEAN = "boolean"
     INTEGER = "integer"
+    PATH = "path"  #: of a file on the submit host; it begins in initialdir
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,13 @@ def _refused(names: str, effect: str) -> SubmitCommand:
     return SubmitCommand(tuple(names.split()), Support.REFUSED, effect)
 
 
-_S, _L, _E, _B, _I = (
+_S, _L, _E, _B, _I, _P = (
     ValueType.STRING,
     ValueType.LIST,
     ValueType.EXPRESSION,
     ValueType.BOOLEAN,
     ValueType.INTEGER,
+    ValueType.PATH,
 )
 
 SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
@@ -75,6 +77,10 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _honoured("shell", "A command line for /bin/sh -c instead of an executable.", "Cmd"),
     _honoured("arguments args", "Its arguments, both syntaxes.", "Arguments or Args"),
     _honoured("arguments2", "Its arguments, new syntax only.", "Arguments"),
+    _honoured(
+        "allow_arguments_v1 allow_environment_v1",
+        "true: arguments2 or environment2 counts where the old syntax is given, too.",
+    ),
     _honoured("universe", "vanilla and grid; the others are refused by name.", "JobUniverse"),
     _honoured(
         "grid_resource",
@@ -120,7 +126,7 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
         _S,
     ),
     _recorded("ulog_execute_attrs", "UserLogExecuteEventAttrs", _S),
-    _recorded("dagman_log", "DAGManNodesLog", _S),
+    _recorded("dagman_log", "DAGManNodesLog", _P),
     _recorded("dag_node_name", "DAGNodeName", _S),
     _recorded("dagman_job_id", "DAGManJobId", _I),
     _recorded("project_name", "ProjectName", _S),
@@ -141,6 +147,7 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     ),
     _honoured("transfer_executable", "false: the program is on the node.", "TransferExecutable"),
     _honoured("transfer_input_files", "Files and directories that travel.", "TransferInput"),
+    _honoured("transfer_common_input", "More of them; each job gets its own.", "CommonInputFiles"),
     _honoured("transfer_output_files", 'What comes back; "": nothing.', "TransferOutput"),
     _honoured("transfer_output_remaps", "Other names for them here.", "TransferOutputRemaps"),
     _honoured("preserve_relative_paths", "Input keeps its directories.", "PreserveRelativePaths"),
@@ -156,31 +163,68 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
         "MaxTransferOutputMB",
         _E,
     ),
-    _recorded("encrypt_input_files", "EncryptInputFiles", _L, "All travel over TLS."),
-    _recorded("encrypt_output_files", "EncryptOutputFiles", _L, "All travel over TLS."),
-    _recorded("dont_encrypt_input_files", "DontEncryptInputFiles", _L),
-    _recorded("dont_encrypt_output_files", "DontEncryptOutputFiles", _L),
+    _recorded("encrypt_input_files", "EncryptInputFiles", _S, "All travel over TLS."),
+    _recorded("encrypt_output_files", "EncryptOutputFiles", _S, "All travel over TLS."),
+    _recorded("dont_encrypt_input_files", "DontEncryptInputFiles", _S),
+    _recorded("dont_encrypt_output_files", "DontEncryptOutputFiles", _S),
     _recorded("erase_output_and_error_on_restart", "EraseOutputAndErrorOnRestart", _B),
-    _recorded("jar_files", "JarFiles", _L),
-    _recorded("append_files", "AppendFiles", _L),
-    _recorded("compress_files", "CompressFiles", _L),
-    _recorded("fetch_files", "FetchFiles", _L),
+    _recorded("jar_files", "JarFiles", _S),
+    _recorded("java_vm_args java_vm_arguments", "JavaVMArgs", _S),
+    _recorded("append_files", "AppendFiles", _S),
+    _recorded("compress_files", "CompressFiles", _S),
+    _recorded("fetch_files", "FetchFiles", _S),
+    _recorded("local_files", "LocalFiles", _S),
+    _recorded("file_remaps", "FileRemaps", _E),
     _recorded("manifest", "ManifestDesired", _B),
     _recorded("manifest_dir", "ManifestDir", _S),
     _recorded("skip_if_dataflow", "SkipIfDataflow", _B, "The job runs in any case."),
-    _ignored("copy_to_spool", "The executable always travels with the job."),
     _ignored("skip_filechecks", "Nothing but the executable is checked at submit."),
     _refused(
-        "transfer_plugins output_destination",
+        "transfer_plugins transferplugins output_destination outputdestination",
         "pilots fetch and store nothing by URL; list the files in transfer_input_files",
     ),
-    _refused("public_input_files", "there is no web cache; use transfer_input_files"),
+    _recorded(
+        "aws_access_key_id_file gs_access_key_id_file s3_access_key_id_file",
+        "EC2AccessKeyId",
+        _S,
+        "Pilots fetch and store nothing by URL.",
+    ),
+    _recorded(
+        "aws_secret_access_key_file gs_secret_access_key_file s3_secret_access_key_file",
+        "EC2SecretAccessKey",
+        _S,
+        "Pilots fetch and store nothing by URL.",
+    ),
+    _recorded("aws_region", "AWSRegion", _S, "Pilots fetch and store nothing by URL."),
     _refused(
-        "checkpoint_exit_code checkpoint_exit_by_signal checkpoint_exit_signal "
-        "transfer_checkpoint_files checkpoint_destination",
+        "output_directory outputdirectory",
+        "name the directory in output, error and transfer_output_remaps",
+    ),
+    _refused(
+        "public_input_files publicinputfiles", "there is no web cache; use transfer_input_files"
+    ),
+    _refused(
+        "checkpoint_exit_code successcheckpointexitcode transfer_checkpoint_files "
+        "transfercheckpoint checkpoint_destination checkpointdestination",
         "jobs are not checkpointed here",
     ),
-    _refused("encrypt_execute_directory", "scratch directories are not encrypted here"),
+    _refused(
+        "encrypt_execute_directory encryptexecutedirectory",
+        "scratch directories are not encrypted here",
+    ),
+    _refused(
+        "mount_under_scratch mountunderscratch",
+        "pilots mount nothing for a job; TMPDIR names a directory of its own",
+    ),
+    _refused(
+        "tool_daemon_cmd tooldaemoncmd", "pilots run the job's program alone; start it from there"
+    ),
+    _ignored(
+        "tool_daemon_args tool_daemon_arguments tool_daemon_arguments2 tooldaemonargs "
+        "tool_daemon_input tooldaemoninput tool_daemon_output tooldaemonoutput "
+        "tool_daemon_error tooldaemonerror suspend_job_at_exec suspendjobatexec",
+        "Only tool_daemon_cmd gives it a meaning.",
+    ),
     # credentials
     _honoured(
         "use_x509userproxy",
@@ -208,13 +252,15 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _honoured("request_disk", "KiB, or with a unit.", "RequestDisk"),
     _honoured("request_gpus", "Recorded; pilots do not match it.", "RequestGPUs"),
     _refused(
-        "retry_request_memory retry_request_memory_increase retry_request_memory_max",
+        "retry_request_memory retry_request_memory_increase retry_request_memory_max "
+        "on_evict_checks transformonevict",
         "a job is not run again with more memory; ask for enough with request_memory",
     ),
+    _refused("want_parallel_scheduling wantparallelscheduling", "each job runs on one pilot"),
     _recorded("require_gpus", "RequireGPUs", _E),
     _refused(
         "gpus_minimum_capability gpus_maximum_capability gpus_minimum_memory gpus_minimum_runtime "
-        "cuda_version",
+        "cuda_version cudaversion",
         "pilots do not know their GPUs' properties; write them into require_gpus",
     ),
     _honoured(
@@ -233,9 +279,6 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _honoured("periodic_hold_subcode", "Its subcode.", "PeriodicHoldSubCode"),
     _honoured("periodic_release", "Released when true.", "PeriodicRelease"),
     _honoured("periodic_remove", "Removed when true.", "PeriodicRemove"),
-    _honoured("periodic_release_reason", "Its reason.", "PeriodicReleaseReason", _E),
-    _honoured("periodic_remove_reason", "Its reason.", "PeriodicRemoveReason", _E),
-    _ignored("on_exit_remove_reason", "A job that leaves the queue so has completed."),
     _recorded("periodic_vacate", "PeriodicVacate", _E),
     _honoured("on_exit_hold", "Held instead of completed.", "OnExitHold"),
     _honoured("on_exit_hold_reason", "Its reason.", "OnExitHoldReason"),
@@ -243,7 +286,7 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _honoured("on_exit_remove", "false: runs again.", "OnExitRemove"),
     _honoured("max_retries", "Runs again after a failure.", "JobMaxRetries"),
     _honoured("retry_until", "No further run when true, or with this exit code."),
-    _honoured("success_exit_code success_code", "What is no failure.", "JobSuccessExitCode"),
+    _honoured("success_exit_code", "What is no failure.", "JobSuccessExitCode"),
     _honoured("leave_in_queue", "Stays in the queue while true.", "LeaveJobInQueue"),
     _honoured("hold", "Held until released.", "JobStatus"),
     _honoured(
@@ -251,7 +294,7 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     ),
     _honoured("kill_sig", "The signal that asks it to end.", "KillSig"),
     _honoured(
-        "remove_kill_sig rm_kill_sig",
+        "remove_kill_sig",
         "The signal that asks it to end, instead of kill_sig.",
         "RemoveKillSig",
     ),
@@ -276,10 +319,17 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
         _E,
     ),
     _refused(
-        "deferral_time cron_minute cron_hour cron_day_of_month cron_month cron_day_of_week",
+        "deferral_time deferraltime cron_minute cronminute cron_hour cronhour cron_day_of_month "
+        "crondayofmonth cron_month cronmonth cron_day_of_week crondayofweek",
         "jobs start when a pilot is free, not at a set time",
     ),
-    _refused("noop_job noop_job_exit_code noop_job_exit_signal", "every job is run"),
+    _ignored(
+        "deferral_window deferral_prep_time cron_window cron_prep_time",
+        "Only deferral_time gives it a meaning.",
+    ),
+    _refused("noop_job isnoopjob", "every job is run"),
+    _recorded("noop_job_exit_code", "NoopJobExitCode", _E, "Every job is run."),
+    _recorded("noop_job_exit_signal", "NoopJobExitSignal", _E, "Every job is run."),
     # who and how it is shown
     _honoured("priority prio", "Recorded and shown.", "JobPrio"),
     _honoured("batch_name", "Shown by condor_q.", "JobBatchName"),
@@ -289,19 +339,29 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _recorded("notify_user", "NotifyUser", _S, "No mail is sent."),
     _recorded("email_attributes", "EmailAttributes", _L, "No mail is sent."),
     _honoured(
-        "accounting_group acct_group accounting_group_user acct_group_user nice_user",
+        "accounting_group accounting_group_user nice_user",
         "Recorded and shown.",
         "AccountingGroup",
     ),
+    _recorded("jobset", "JobSetName", _S, "There are no job sets."),
     # containers and other universes
     _refused(
-        "docker_image container_image",
+        "docker_image dockerimage container_image containerimage",
         "jobs run in the pilot's own container; leave the image out, or choose the pilots' image",
     ),
     _recorded("docker_network_type", "DockerNetworkType", _S),
-    _refused("vm_type vm_memory vm_disk", "there is no vm universe here"),
+    _recorded("docker_pull_policy", "DockerPullPolicy", _S),
+    _recorded("docker_override_entrypoint", "DockerOverrideEntrypoint", _B),
+    _refused("docker_send_credentials dockersendcredentials", "pilots fetch no images"),
+    _recorded("container_target_dir", "ContainerTargetDir", _S),
+    _recorded("container_is_common", "ContainerIsCommon", _B),
+    _recorded("transfer_container", "TransferContainer", _B),
+    _recorded("parallel_script_shadow", "ParallelScriptShadow", _S),
+    _recorded("parallel_script_starter", "ParallelScriptStarter", _S),
+    _ignored("remote_universe remote_grid_resource", "Grid jobs run in the local pool."),
+    _ignored("interactive_executable interactive_args", "-interactive is refused."),
     # late materialisation
-    _ignored("max_materialize", "All jobs are queued at once."),
+    _ignored("max_materialize jobmaterializelimit", "All jobs are queued at once."),
     _recorded(
         "max_idle materialize_max_idle",
         "JobMaterializeMaxIdle",
@@ -311,17 +371,19 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     # local habits of farms with nothing to act on here
     _recorded("run_as_owner", "RunAsOwner", _B),
     _recorded("load_profile", "LoadProfile", _B),
-    _honoured("coresize core_size", "Bytes of its core file at most; -1: any.", "CoreSize", _I),
+    _honoured("core_size coresize", "Bytes of its core file at most; -1: any.", "CoreSize", _I),
     _honoured("image_size", "The first value of ImageSize (KiB).", "ImageSize"),
+    _honoured("disk_usage", "The first value of DiskUsage (KiB).", "DiskUsage"),
     _recorded("stack_size", "StackSize", _E),
     _recorded("hold_kill_sig", "HoldKillSig", None, "kill_sig is sent, as by HTCondor."),
     _recorded("primary_unix_group", "PrimaryUnixGroup", _S),
     _recorded("starter_debug", "JobStarterDebug", _S),
-    _recorded("starter_log", "JobStarterLog", _S),
+    _recorded("starter_log", "JobStarterLog", _P, "Pilots keep logs of their own."),
     _recorded("want_io_proxy", "WantIOProxy", _B),
-    _recorded("buffer_size", "BufferSize", _I),
-    _recorded("buffer_block_size", "BufferBlockSize", _I),
-    _ignored("rendezvousdir allow_startup_script want_remote_io", "Nothing reads it."),
+    _recorded("buffer_size", "BufferSize", _E),
+    _recorded("buffer_block_size", "BufferBlockSize", _E),
+    _recorded("buffer_files", "BufferFiles", _E),
+    _ignored("want_remote_io dag_status failed_count retry", "Nothing reads it."),
 )
 
 #: All keys that are commands. machine_count is none in our universes: HTCondor warns of it.

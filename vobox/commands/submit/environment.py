@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from vobox.classad.ad import Ad, quote
 
+from .arguments import check_one_syntax
 from .errors import job_error
 from .job_commands import Commands
 from .macros import fill_machine_defaults
@@ -31,11 +32,12 @@ def record_environment(commands: Commands, ad: Ad, submitter: Mapping[str, str])
     old = commands.get("env")
     text = commands.get("environment")
     v2_only = commands.get("environment2")
+    check_one_syntax(commands, "environment", v2_only, text or old)
     if v2_only is not None and not is_v2(v2_only):
         raise _environment_error(
             "Expecting a double-quoted environment string (V2 format).", v2_only
         )
-    obsolete = old is not None and not is_v2(old)
+    obsolete = v2_only is None and old is not None and not is_v2(old)
     chosen = v2_only or text or old
     variables = import_variables(commands.get("getenv", "get_env") or "", submitter)
     if chosen is not None:

@@ -45,7 +45,7 @@ def evaluate_boolean(command: str, text: str) -> bool:
 def evaluate_integer(command: str, text: str) -> int:
     """Return the value of a command that must be an integer; raises SubmitError."""
     value = _evaluate_constant(text)
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, (int, float)) and math.isfinite(value):  # true is 1
         return int(value)
     raise type_error("an integer", command, text)
 
@@ -68,4 +68,4 @@ def _evaluate_constant(text: str) -> object:
 def find_constant_integer(expression: str) -> int | None:
     """Return an expression's value if it is an integer without any ad, else None."""
     value = _evaluate_constant(expression)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return int(value) if isinstance(value, int) else None  # true is 1

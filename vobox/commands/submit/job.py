@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -35,7 +34,7 @@ from .requirements import record_requirements
 from .resources import record_requests
 from .shared_parts import SharedParts
 from .spooling import record_spooling
-from .streams import record_log, record_stdin, record_stdout_and_stderr
+from .streams import make_absolute, record_log, record_stdin, record_stdout_and_stderr
 from .table_driven import record_table_commands, refuse_unsupported
 from .transfer import TransferSettings, check_remaps, read_output_names, record_transfer
 from .universe import record_universe
@@ -163,7 +162,7 @@ class JobMaker:
 
 def _record_iwd(commands: Commands, ad: Ad, cwd: str, files: FileCache) -> str:
     given = commands.get("initialdir", "iwd", "initial_dir", "job_iwd")
-    iwd = posixpath.join(cwd, given) if given else cwd
+    iwd = make_absolute(cwd, given) if given else cwd
     try:
         there = stat.S_ISDIR(files.mode(iwd))
     except OSError:

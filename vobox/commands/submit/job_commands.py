@@ -113,7 +113,7 @@ def find_unused(symbols: Symbols, variables: set[str], used: set[str]) -> list[t
     lines = [
         (f"the line '{symbol.key} = {symbol.value}'", key)
         for key, symbol in sorted(symbols.items(), reverse=True)
-        if key not in seen and not key.startswith(("my.", "jobset."))
+        if key not in seen and "." not in key
     ]
     unseen = [name for name in variables if name.lower() not in seen]
     in_order = sorted(unseen, key=str.lower, reverse=True)

@@ -37,11 +37,11 @@ def record_kill_signal(commands: Commands, ad: Ad, grid: bool) -> None:
         ad["KillSig"] = quote(_parse_signal_name(text))
     elif grid:
         ad["KillSig"] = '"SIGTERM"'
-    for names, attribute in (
-        (("remove_kill_sig", "rm_kill_sig"), "RemoveKillSig"),
-        (("hold_kill_sig",), "HoldKillSig"),
+    for command, attribute in (
+        ("remove_kill_sig", "RemoveKillSig"),
+        ("hold_kill_sig", "HoldKillSig"),
     ):
-        if text := commands.get(*names, attribute):
+        if text := commands.get(command, attribute):
             ad[attribute] = quote(_parse_signal_name(text))
     if timeout := commands.get("kill_sig_timeout", "KillSigTimeout"):
         ad["KillSigTimeout"] = str(evaluate_integer("kill_sig_timeout", timeout))

@@ -115,6 +115,12 @@ def record_sizes(commands: Commands, ad: Ad, program: Program, total: int) -> No
     _record_size(ad, "DiskUsage", disk)
     ad["TransferInputSizeMB"] = str((disk + 1023) // 1024)
     _record_size(ad, "ImageSize", kib)
+    if text := commands.get("disk_usage", "DiskUsage"):
+        disk = parse_size(text, 1) or 0
+        if disk < 1:
+            raise job_error(f"'{text}' is not valid for disk_usage. It must be >= 1")
+        _record_size(ad, "DiskUsage", disk)
+        del ad["TransferInputSizeMB"]
     if text := commands.get("image_size", "ImageSize"):
         image = parse_size(text, 1)
         if image is None or image < 1:

@@ -45,9 +45,9 @@ def _record_exit(commands: Commands, ad: Ad) -> None:
         commands.get("on_exit_hold", "OnExitHold"),
         commands.get("on_exit_remove", "OnExitRemove"),
     )
-    retries = commands.get("max_retries")
+    retries = commands.get("max_retries", "JobMaxRetries")
     until = commands.get("retry_until")
-    success = commands.get("success_exit_code", "success_code")
+    success = commands.get("success_exit_code", "JobSuccessExitCode")
     retrying = not (retries is None and until is None and success is None)
     if hold or retrying:
         ad["OnExitHold"] = canonicalize("OnExitHold", hold) if hold else "false"

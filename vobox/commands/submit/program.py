@@ -52,7 +52,7 @@ def record_program(
         hint = f"; did you mean it by '{near}'?" if near else ""
         raise job_error(f"No 'executable' parameter was provided{hint}")
     wanted = commands.get("transfer_executable", "TransferExecutable")
-    if wanted is not None and wanted.lower() not in ("true", "t", "yes", "1"):
+    if wanted is not None and wanted.lower() in ("false", "f"):  # the rest is true for HTCondor
         ad["Cmd"], ad["TransferExecutable"] = quote(name), "false"
         size = _find_size(store, posixpath.join(cwd, name))
         return Program(

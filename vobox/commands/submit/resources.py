@@ -19,6 +19,8 @@ _SIZES = {
     "disk": ("RequestDisk", 1, "DiskUsage"),
 }
 _NUMBERS = {"cpus": ("RequestCpus", "1"), "gpus": ("RequestGPUs", "")}
+#: No resources of the node's own.
+_MISSPELT = ("cpu", "gpu", "gpu_memory")
 _SIZES_ONLY = {tag: (attribute, unit, "") for tag, (attribute, unit, _) in _SIZES.items()}
 _NUMBERS_ONLY = {tag: (attribute, "") for tag, (attribute, _) in _NUMBERS.items()}
 
@@ -58,7 +60,7 @@ def record_requests(commands: Commands, ad: Ad, defaults: bool) -> dict[str, str
             requested[tag] = attribute
     for key in commands.find_names("request_"):
         tag = key[len("request_") :]
-        if tag.lower() in (*_SIZES, *_NUMBERS) or not (text := commands.get(key)):
+        if tag.lower() in (*_SIZES, *_NUMBERS, *_MISSPELT) or not (text := commands.get(key)):
             continue
         _record_request(ad, f"Request{tag}", text, None, "")
         requested[tag] = f"Request{tag}"

@@ -40,7 +40,12 @@ def record_log(commands: Commands, ad: Ad, iwd: str) -> None:
     initial working directory, absolute.
     """
     if log := commands.get("log", "UserLog"):
-        ad["UserLog"] = quote(re.sub("//+", "/", posixpath.join(iwd, log)))
+        ad["UserLog"] = quote(make_absolute(iwd, log))
+
+
+def make_absolute(directory: str, path: str) -> str:
+    """Return the path from the root, with each slash once, as HTCondor writes it."""
+    return re.sub("//+", "/", posixpath.join(directory, path))
 
 
 def _record_stream(
@@ -52,9 +57,8 @@ def _record_stream(
     wanted = commands.get(f"transfer_{command}", f"Transfer{attribute}")
     stream = commands.get(f"stream_{command}", f"Stream{attribute}")
     live = evaluate_boolean(f"stream_{command}", stream) if stream else False
-    sent = name != os.devnull and (
-        wanted is None or evaluate_boolean(f"transfer_{command}", wanted)
-    )
+    transfers = wanted is None or evaluate_boolean(f"transfer_{command}", wanted)
+    sent = transfers and name != os.devnull
     if sent:
         ad[f"Stream{attribute}"] = str(live).lower()
     else:

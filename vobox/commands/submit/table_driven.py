@@ -10,6 +10,7 @@ from .commands_table import SUBMIT_COMMANDS, SubmitCommand, Support, ValueType
 from .errors import job_error, submit_error
 from .expressions import canonicalize, evaluate_boolean, evaluate_integer
 from .job_commands import Commands
+from .streams import make_absolute
 
 _LIMIT = re.compile(r"[a-z_][\w.]*(?::\d+(?:\.\d+)?)?\Z")
 _OFF = ("false", "undefined", "0", "")
@@ -34,7 +35,9 @@ def record_table_commands(commands: Commands, ad: Ad) -> None:
             continue
         value = commands.get(*row.names, row.attribute)
         if value is not None:
-            ad[row.attribute] = _to_expression(row, value)
+            ad[row.attribute] = _to_expression(row, value, ad)
+    if "JobStarterLog" in ad:
+        ad.setdefault("JobStarterDebug", "true")
 
 
 def _record_concurrency(commands: Commands, ad: Ad) -> None:
@@ -49,7 +52,7 @@ def _record_concurrency(commands: Commands, ad: Ad) -> None:
     ad["ConcurrencyLimits"] = quote(",".join(limits))
 
 
-def _to_expression(row: SubmitCommand, value: str) -> str:
+def _to_expression(row: SubmitCommand, value: str, ad: Ad) -> str:
     if row.value_type is ValueType.EXPRESSION:
         return canonicalize(row.attribute, value)
     if row.value_type is ValueType.BOOLEAN:
@@ -58,4 +61,6 @@ def _to_expression(row: SubmitCommand, value: str) -> str:
         return str(evaluate_integer(row.names[0], value))
     if row.value_type is ValueType.LIST:
         return quote(",".join(item for part in value.split(",") if (item := part.strip())))
+    if row.value_type is ValueType.PATH:
+        return quote(make_absolute(ad.text("Iwd"), value))
     return quote(value)

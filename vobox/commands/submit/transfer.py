@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 
 from vobox.classad.ad import Ad, quote
@@ -12,38 +13,29 @@ from .expressions import evaluate_boolean
 from .input_files import URL
 from .job_commands import Commands
 
-# HTCondor wraps these at 80 columns and prints them so.
 _BAD_SHOULD = (
-    "\nERROR: invalid value ({0}) for ShouldTransferFiles. Please either specify \n"
-    "YES, NO, or IF_NEEDED and try again. \n"
+    "invalid value ({0}) for ShouldTransferFiles. Please either specify YES, NO, or IF_NEEDED and "
+    "try again."
 )
 _BAD_WHEN = (
-    "\nERROR: invalid value ({0}) for WhenToTransferOutput. Please either specify \n"
-    "ON_EXIT, or ON_EXIT_OR_EVICT and try again. \n"
+    "invalid value ({0}) for WhenToTransferOutput. Please either specify ON_EXIT, or "
+    "ON_EXIT_OR_EVICT and try again."
 )
 _WHEN_BUT_NO = (
-    "\nERROR: WhenToTransferOutput specified as {0} yet ShouldTransferFiles \n"
-    "defined as NO. Please remove this contradiction from your submit file and try \n"
-    "again. \n"
+    "WhenToTransferOutput specified as {0} yet ShouldTransferFiles defined as {1}. Please remove "
+    "this contradiction from your submit file and try again."
 )
 _EVICT_IF_NEEDED = (
-    '\nERROR: "when_to_transfer_output = ON_EXIT_OR_EVICT" and \n'
-    '"should_transfer_files = IF_NEEDED" are incompatible. The behavior of these \n'
-    "two settings together would produce incorrect file access in some cases. \n"
-    "Please decide which one of those two settings you're more interested in. If \n"
-    'you really want "IF_NEEDED", set "when_to_transfer_output = ON_EXIT". If you \n'
-    'really want "ON_EXIT_OR_EVICT", please set "should_transfer_files = YES". \n'
-    "After you have corrected this incompatibility, please try running \n"
-    "condor_submit again.\n \n"
+    '"when_to_transfer_output = ON_EXIT_OR_EVICT" and "should_transfer_files = IF_NEEDED" are '
+    "incompatible. The behavior of these two settings together would produce incorrect file "
+    "access in some cases. Please decide which one of those two settings you're more interested "
+    'in. If you really want "IF_NEEDED", set "when_to_transfer_output = ON_EXIT". If you really '
+    'want "ON_EXIT_OR_EVICT", please set "should_transfer_files = YES". After you have corrected '
+    "this incompatibility, please try running condor_submit again.\n"
 )
 _FILES_BUT_NO = (
-    "\nERROR: you specified files you want Condor to transfer via \n"
-    "{0}, but you disabled should_transfer_files. \n"
-)
-_BOTH_BUT_NO = (
-    "\nERROR: you specified files you want Condor to transfer via \n"
-    '"transfer_input_files" and "transfer_output_files", but you disabled \n'
-    "should_transfer_files. \n"
+    "you specified files you want Condor to transfer via {0}, but you disabled "
+    "should_transfer_files."
 )
 _WHEN = ("ON_EXIT", "ON_EXIT_OR_EVICT", "ON_SUCCESS", "NEVER", "ALWAYS")
 
@@ -67,12 +59,12 @@ def record_transfer(commands: Commands, ad: Ad, domain: str, grid: bool) -> Tran
     inputs = _split_names(
         commands.get("transfer_input_files", "TransferInputFiles", "TransferInput")
     )
+    common = _split_names(commands.get("transfer_common_input", "CommonInputFiles"))
     output = commands.get("transfer_output_files", "TransferOutputFiles")
     if should == "NO" and (inputs or output is not None):
-        if inputs and output is not None:
-            raise SubmitError(_BOTH_BUT_NO)
-        name = '"transfer_input_files"' if inputs else '"transfer_output_files"'
-        raise SubmitError(_FILES_BUT_NO.format(name))
+        names = ['"transfer_input_files"'] * bool(inputs)
+        names += ['"transfer_output_files"'] * (output is not None)
+        raise _wrapped_error(_FILES_BUT_NO.format(" and ".join(names)))
     ad["ShouldTransferFiles"] = quote(should)
     if should != "NO":
         ad["WhenToTransferOutput"] = quote(when)
@@ -80,15 +72,17 @@ def record_transfer(commands: Commands, ad: Ad, domain: str, grid: bool) -> Tran
         ad["FileSystemDomain"] = quote(domain)
     if inputs:
         ad["TransferInput"] = quote(",".join(inputs))
+    if common:
+        ad["CommonInputFiles"] = quote(",".join(common))
     if output is not None:
         ad["TransferOutput"] = quote(_normalize_output_list(output))
     if remaps := commands.get("transfer_output_remaps", "TransferOutputRemaps"):
         ad["TransferOutputRemaps"] = quote(remaps.strip('"'))
-    keep = commands.get("preserve_relative_paths")
+    keep = commands.get("preserve_relative_paths", "PreserveRelativePaths")
     keep_paths = evaluate_boolean("preserve_relative_paths", keep) if keep else False
     if keep:
         ad["PreserveRelativePaths"] = str(keep_paths).lower()
-    return TransferSettings(should != "NO", inputs, keep_paths)
+    return TransferSettings(should != "NO", inputs + common, keep_paths)
 
 
 def read_output_names(ad: Ad) -> tuple[str, ...] | None:
@@ -109,6 +103,16 @@ def check_remaps(ad: Ad) -> None:
             )
 
 
+def _wrapped_error(text: str) -> SubmitError:
+    """Return an error of lines of at most 78 characters, each with a blank at its end.
+
+    HTCondor counts the line break before it as the first one.
+    """
+    lines = textwrap.wrap(f"_ERROR: {text}", 78, break_on_hyphens=False, break_long_words=False)
+    end = "\n \n" if text.endswith("\n") else " \n"
+    return SubmitError("\n" + " \n".join(lines)[1:] + end)
+
+
 def _parse_modes(commands: Commands) -> tuple[str, str]:
     should_given = commands.get("should_transfer_files", "ShouldTransferFiles")
     when_given = commands.get("when_to_transfer_output", "WhenToTransferOutput")
@@ -118,17 +122,17 @@ def _parse_modes(commands: Commands) -> tuple[str, str]:
     elif should in ("FALSE", "NEVER"):
         should = "NO"
     if should not in ("YES", "NO", "IF_NEEDED"):
-        raise SubmitError(_BAD_SHOULD.format(should_given))
+        raise _wrapped_error(_BAD_SHOULD.format(should_given))
     when = (when_given or "ON_EXIT").upper()
     if when not in _WHEN:
-        raise SubmitError(_BAD_WHEN.format(when_given))
+        raise _wrapped_error(_BAD_WHEN.format(when_given))
     if should == "NO" and when_given is not None:
-        raise SubmitError(_WHEN_BUT_NO.format(when_given))
+        raise _wrapped_error(_WHEN_BUT_NO.format(when_given, should_given))
     if when == "ON_EXIT_OR_EVICT":
         if should_given is None:
             should = "YES"
         elif should == "IF_NEEDED":
-            raise SubmitError(_EVICT_IF_NEEDED)
+            raise _wrapped_error(_EVICT_IF_NEEDED)
     return should, when if when in ("ON_EXIT_OR_EVICT", "ON_SUCCESS") else "ON_EXIT"
 
 

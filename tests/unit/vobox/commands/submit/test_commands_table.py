@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.fake_submit_host import FakeSubmitHost
+from tests.support.fake_submit_host import CWD, FakeSubmitHost
 from vobox.commands.submit.commands_table import SUBMIT_COMMANDS, SubmitCommand, Support, ValueType
 
 REFUSED = [
@@ -17,6 +17,7 @@ VALUES = {
     ValueType.EXPRESSION: ("JobPrio  >  1", "JobPrio > 1"),
     ValueType.BOOLEAN: ("True", "true"),
     ValueType.INTEGER: ("1 + 2", "3"),
+    ValueType.PATH: ("a//b", f'"{CWD}/a/b"'),
 }
 
 

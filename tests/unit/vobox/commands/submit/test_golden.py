@@ -71,7 +71,6 @@ REFUSED = {
     "cron_minute = */5\ndeferral_prep_time = 60\ndeferral_window = 60": "not at a set time",
     "encrypt_execute_directory = true": "scratch directories are not encrypted",
     "noop_job = true": "every job is run",
-    "noop_job_exit_code = 3\nnoop_job_exit_signal = 4": "every job is run",
     "checkpoint_exit_code = 85\ntransfer_checkpoint_files = a": "not checkpointed",
     "environment = A=a\\b;B=$$(x);C=%": "give a default: $$(x:value)",
     "+JobStatus = 4": "the schedd sets this attribute itself",
@@ -92,11 +91,9 @@ DIFFERENT: dict[str, dict[str, str]] = {
     "preserve_relative_paths = true": {"requirements": _EXECUTION_POINT},
     "TransferInput = a b": {"transferinput": "the attribute's name counts as the command"},
     "request_memory = -5": {"requestmemory": "rounded up, not towards zero"},
-    'periodic_release = NumJobStarts < 3\nperiodic_release_reason = "x"\n'
-    'periodic_remove_reason = "y"': dict.fromkeys(
-        ("periodicreleasereason", "periodicremovereason"), "24.12 does not read them"
+    "transfer_executable = foo": dict.fromkeys(
+        ("cmd", "transferexecutable"), "false for 24.12, as not given for 25.14"
     ),
-    "starter_log = a": dict.fromkeys(("jobstarterlog", "jobstarterdebug"), "there is no starter"),
     "shell = echo hi": dict.fromkeys(("imagesize", "executablesize"), _SIZE),
     "executable = $(nope)/bin/echo": dict.fromkeys(("imagesize", "executablesize"), _SIZE),
     "dask.sub": dict.fromkeys(("imagesize", "executablesize"), _SIZE),

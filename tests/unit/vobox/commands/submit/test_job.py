@@ -299,10 +299,3 @@ def test_a_spooled_job_stays_for_as_long_as_its_description_says() -> None:
     ad = host.make_job(f"{HEAD}leave_in_queue = false\nqueue\n", "-remote", "vobox1").ad
 
     assert ad["LeaveJobInQueue"] == "false"
-
-
-def test_the_reasons_of_policies_are_recorded_where_they_are_read() -> None:
-    ad = make_job('periodic_remove_reason = "a"\nperiodic_release_reason = strcat("b", Owner)').ad
-
-    assert ad["PeriodicRemoveReason"] == '"a"'
-    assert ad["PeriodicReleaseReason"] == 'strcat("b",Owner)'
