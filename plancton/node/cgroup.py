@@ -19,7 +19,10 @@ Formats: Documentation/admin-guide/cgroup-v1/ and cgroup-v2.rst of the kernel.
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,13 +165,26 @@ class PilotGroup:
         cannot be moved ends when there is time for it.
         """
         top = self._root if self._version == 2 else self._root / "cpu"
+        for pid in self._list_pids(container):
+            with suppress(OSError):
+                (top / "cgroup.procs").write_text(str(pid), encoding="ascii")
+
+    def kill(self, container: str) -> int:
+        """Kill what is left in a container's group; return how many processes there were."""
+        pids = self._list_pids(container)
+        for pid in pids:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        return len(pids)
+
+    def _list_pids(self, container: str) -> list[int]:
+        """Return a container's processes, but those outside our pid namespace, which read 0."""
+        pids: list[str] = []
         for form in _CHILDREN:
-            try:
-                child = self._directory("cpu") / form.format(id=container) / "cgroup.procs"
-                for pid in child.read_text(encoding="ascii").split():
-                    (top / "cgroup.procs").write_text(pid, encoding="ascii")
-            except OSError:
-                continue
+            with suppress(OSError):
+                file = self._directory("cpu") / form.format(id=container) / "cgroup.procs"
+                pids += file.read_text(encoding="ascii").split()
+        return [int(pid) for pid in pids if pid != "0"]
 
     def _directory(self, controller: str) -> Path:
         if self._version == 2:

@@ -333,6 +333,11 @@ class DockerEngine:
             except (EngineRefused, OSError) as error:
                 _log.info("output of %s is not kept: %s", name, error)
         self._api.remove(container)
+        # An engine that is killed in the middle of a start forgets what it started.
+        if left := self._find_group().kill(container):
+            _log.warning(
+                "%s: %d processes that the engine had forgotten are killed", name or container, left
+            )
 
     def _note_event(self, event: ContainerEvent) -> bool:
         """Tell whether the event calls for a pass: not one that the loop caused itself."""

@@ -14,9 +14,18 @@ import pytest
 
 from tests.support.node_daemon import Node, gone
 from tests.support.services.engines import IMAGE, DockerService
+from tests.support.services.fixtures import CGROUPS
 from tests.support.waiting import wait_until
 
 LIVE = "--live-restore"
+#: A container runtime whose first start does not end.
+_FIRST_START_HANGS = """\
+#!/bin/sh
+case " $* " in *" start "*)
+    [ -e {begun} ] || {{ echo $$ > {begun}.new; mv {begun}.new {begun}; exec sleep 600; }}
+esac
+exec runc "$@"
+"""
 
 
 class DockerNode(Node):
@@ -53,6 +62,12 @@ class DockerNode(Node):
         finally:
             client.close()
         return {one["Labels"]["plancton.pilot"]: one["State"] for one in found}
+
+    def list_processes(self) -> set[int]:
+        """Return the first processes of the pilots' containers, by their control groups."""
+        groups = [*CGROUPS.glob(f"cpu/{self.cgroup}/*"), *CGROUPS.glob(f"{self.cgroup}/*")]
+        files = [group / "cgroup.procs" for group in groups if group.is_dir()]
+        return {min(map(int, pids)) for file in files if (pids := file.read_text().split())}
 
     def engine_problem(self) -> str:
         return str((self.published().get("engine") or {}).get("problem") or "")
@@ -128,6 +143,30 @@ def test_a_docker_killed_with_9_is_no_worse(make_node: Callable[..., DockerNode]
     wait_until(lambda: not node.engine_problem(), "it to be seen again", 60.0, node.log)
     assert node.wait_for(3) == before
     assert node.started() == 3
+
+
+def test_what_a_docker_forgot_that_was_killed_during_a_start_is_ended(
+    make_node: Callable[..., DockerNode], tmp_path: Path
+) -> None:
+    runtime, begun = tmp_path / "runtime", tmp_path / "begun"
+    runtime.write_text(_FIRST_START_HANGS.format(begun=begun))
+    runtime.chmod(0o755)
+    node = make_node(f"--add-runtime=hangs={runtime}", "--default-runtime=hangs")
+    node.configure(max_docks=1)
+    node.nodaemon()
+    wait_until(begun.exists, "the first start", state=node.log)
+    ((name, state),) = node.containers().items()
+    assert state == "created"
+    (forgotten,) = node.list_processes()
+    os.kill(node.service.pid, signal.SIGKILL)
+    node.service.programs[-1].process.wait()
+    os.kill(int(begun.read_text()), signal.SIGKILL)
+    assert not gone(forgotten)
+    node.service.start_dockerd()
+    ((other, pid),) = node.wait_for(1).items()
+    assert other != name
+    wait_until(lambda: node.list_processes() == {pid}, "only the pilot's", state=node.log)
+    assert f"{name}: 1 processes that the engine had forgotten are killed" in node.log()
 
 
 def test_a_daemon_that_begins_before_docker_waits_for_it(

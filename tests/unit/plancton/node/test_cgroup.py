@@ -304,6 +304,16 @@ def test_a_pilot_that_ends_leaves_the_group_that_has_no_cpu(v1: Path) -> None:
     group(v1).release_cpu("not-there")
 
 
+def test_processes_outside_our_pid_namespace_are_left_where_they_are(v2: Path) -> None:
+    child = v2 / "plancton/abc"
+    child.mkdir()
+    (child / "cgroup.procs").write_text("0\n0\n")
+    (v2 / "cgroup.procs").write_text("")
+    group(v2).release_cpu("abc")
+    assert text(v2 / "cgroup.procs") == "", "0 would move the daemon itself"
+    assert group(v2).kill("abc") == 0, "0 would kill the daemon itself"
+
+
 def test_v1_a_container_gets_its_share_of_the_pilots_cpu(v1: Path) -> None:
     shares = v1 / "cpu/plancton/abc/cpu.shares"
     shares.parent.mkdir()
