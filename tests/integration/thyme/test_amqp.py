@@ -2,6 +2,7 @@
 
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from tests.support.services.rabbitmq import VirtualHost
 from tests.support.waiting import wait_until
 from thyme.broker import Mail, Record, Transport, connect
+from thyme.broker.amqp import job_queue
 from thyme.broker.amqp.topology import (
     DELIVERY_LIMIT,
     Queue,
@@ -171,6 +173,30 @@ def test_a_waiting_worker_is_woken_by_a_job_and_counted_as_a_consumer(
     assert woken, "it waits on"
     delivery = worker.take(POOL)
     assert delivery is not None and delivery.body == b"1"
+
+
+def test_a_worker_that_has_waited_often_holds_no_more_memory(
+    new: Callable[[], Transport],
+) -> None:
+    vobox, worker = new(), new()
+
+    def wait_for_jobs(count: int) -> int:
+        """Return how many objects the job queues hold after so many waits."""
+        for _ in range(count):
+            assert worker.take(POOL) is None
+            vobox.submit(POOL, [b"1"])
+            worker.ack(wait_until(lambda: worker.wait(1.0) or worker.take(POOL), "the job"))
+        held = tracemalloc.take_snapshot().filter_traces(
+            [tracemalloc.Filter(True, job_queue.__file__)]
+        )
+        return sum(each.count for each in held.statistics("filename"))
+
+    tracemalloc.start()
+    try:
+        before = wait_for_jobs(10)
+        assert wait_for_jobs(50) < before + 25
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_message_at_which_every_worker_dies_becomes_a_recorded_dead_letter(

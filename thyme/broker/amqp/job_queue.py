@@ -64,8 +64,9 @@ class JobQueues:
 
         def on_message(channel: Channel, method: Any, _properties: object, body: bytes) -> None:
             if channel.is_open:
-                # before its acknowledgement, which would bring the next one
-                channel.basic_cancel(tag)
+                # before its acknowledgement, which would bring the next one; without a callback
+                # pika would remember the tag for as long as the channel is open
+                channel.basic_cancel(tag, lambda _answer: None)
                 self._waiting.discard(pool)
                 self._pushed[pool] = method, body
                 self._connection.news = True
