@@ -10,6 +10,7 @@ the worker and the page cache too and remembers earlier jobs.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 from collections.abc import Iterator
@@ -88,7 +89,9 @@ class UsageMeter:
 
     def look_at_first(self, pid: int) -> None:
         """Measure the memory of the job's first process alone: this is quick."""
-        self._peak = max(self._peak, read_process_usage([pid]).largest)
+        with contextlib.suppress(OSError):  # it has ended
+            sizes = _parse_sizes(Path(f"/proc/{pid}/status").read_bytes())
+            self._peak = max(self._peak, sizes.get("VmHWM", 0))
 
     @property
     def rss(self) -> int:
