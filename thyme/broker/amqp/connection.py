@@ -74,9 +74,10 @@ logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
 class _PikaConnection(SelectConnection):  # type: ignore[misc]
-    """Opens to us what pika has for its adapters, and sends many frames at once.
+    """Opens to us what pika has for its adapters, and sends many frames at once, when told to.
 
-    pika itself calls ``send`` for each frame, so three times a message.
+    pika itself calls ``send`` for each frame, so three times a message, and only after a round of
+    its event loop.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -89,9 +90,11 @@ class _PikaConnection(SelectConnection):  # type: ignore[misc]
         self._collected_bytes += len(data)
 
     def flush(self) -> None:
-        """Hand over what was collected, to be sent by the event loop."""
+        """Send what was collected; the event loop sends what the socket does not take now."""
         if self._collected and self._transport is not None:
             super()._adapter_emit_data(b"".join(self._collected))
+            # as the event loop would do in its next round, which most answers need not wait for
+            self._transport._on_socket_writable()
         self._collected.clear()
         self._collected_bytes = 0
 
@@ -154,13 +157,17 @@ class Connection:
 
     # --- bytes --------------------------------------------------------------------------
 
+    def flush(self) -> None:
+        """Send what is possible now, and receive nothing. Raises BrokerError."""
+        self._check()
+        self._pika.flush()
+
     def pump(self, timeout: float) -> bool:
         """Send and receive what is possible now, waiting at most ``timeout`` seconds for a byte.
 
         Returns whether the wakeup ended it. Raises BrokerError.
         """
-        self._check()
-        self._pika.flush()
+        self.flush()
         timer = self._loop.call_later(max(timeout, 0.0), _do_nothing)
         self._loop.poll()
         self._loop.remove_timeout(timer)
@@ -198,7 +205,7 @@ class Connection:
 
     @property
     def unsent_bytes(self) -> int:
-        """Bytes that wait for the next ``pump``."""
+        """Bytes that wait for the next ``flush`` or ``pump``."""
         return self._pika.unsent_bytes
 
     def _count_progress(self) -> int:
@@ -238,7 +245,7 @@ class Connection:
             raise reason
 
     def send(self, method: Any, *arguments: Any, **named: Any) -> None:
-        """Call a method of a channel that has no answer; the next ``pump`` sends it."""
+        """Call a method of a channel that has no answer; ``flush`` or ``pump`` sends it."""
         self.check(method.__self__)
         method(*arguments, **named)
 

@@ -98,7 +98,7 @@ class Inboxes:
         if len(self._requests) > _MOST_REQUESTS:
             del self._requests[next(iter(self._requests))]
         self._publish(inbox.exchange, inbox.key, mail, mandatory=True)
-        self._connection.pump(0)
+        self._connection.flush()
 
     def take_returned(self, properties: BasicProperties) -> bool:
         """Receive a returned message if it is a request, as it was sent; return whether it is.
@@ -116,12 +116,12 @@ class Inboxes:
         for to, mail in letters:
             inbox = topology.make_inbox(to)
             self._publish(inbox.exchange, inbox.key, mail)
-        self._connection.pump(0)
+        self._connection.flush()
 
     def announce(self, pool: str, mail: Mail) -> None:
         """See ``Transport.announce``."""
         self._publish(WORK, topology.make_idle_key(pool), mail)
-        self._connection.pump(0)
+        self._connection.flush()
 
     def _publish(self, exchange: str, key: str, mail: Mail, mandatory: bool = False) -> None:
         properties = BasicProperties(

@@ -80,7 +80,7 @@ class JobQueues:
         """See ``Transport.ack``."""
         self._pools.pop(delivery.tag, None)
         self._connection.send(self._channel.basic_ack, delivery.tag)
-        self._connection.pump(0)
+        self._connection.flush()
 
     def requeue(self, delivery: Delivery) -> None:
         """Give it back to its queue; it is free when this returns."""

@@ -152,4 +152,4 @@ class StreamReader:
         if self._unacknowledged * 4 >= self._prefetch and self._channel is not None:
             self._unacknowledged = 0
             self._connection.send(self._channel.basic_ack, tag, multiple=True)
-            self._connection.pump(0)
+            self._connection.flush()
