@@ -289,10 +289,17 @@ class Vacated(JobMessage):
     force: bool
 
 
+@dataclass(frozen=True)
+class Delivered(JobMessage):
+    """Output and user log are on the submit host: a rebuilt ledger must not write them again."""
+
+    kind = "delivered"
+
+
 E = TypeVar("E", bound=JobMessage)
-#: What can happen to many jobs alike: what users' commands do.
+#: What can happen to many jobs alike: what users' commands do, and what is delivered together.
 SHARED_KINDS: Final[tuple[type[JobMessage], ...]] = (
-    Removed, Held, Released, Edited, Suspended, Continued, Vacated,
+    Removed, Held, Released, Edited, Suspended, Continued, Vacated, Delivered,
 )  # fmt: skip
 #: Jobs of one shared event at most: its reader applies it to all of them in one step.
 MAX_SHARING: Final = 1000
@@ -323,9 +330,9 @@ def give_to(job: JobId, event: E) -> E:
     return made
 
 
-def share_events(events: Iterable[JobMessage]) -> list[ScheddMessage]:
+def share_events(events: Iterable[JobMessage]) -> list[JobMessage | SharedEvent]:
     """Return these events, with those that follow each other and differ in the job only as one."""
-    found: list[ScheddMessage] = []
+    found: list[JobMessage | SharedEvent] = []
     first: JobMessage | None = None
     jobs: list[JobId] = []
 
@@ -348,13 +355,6 @@ def _is_alike(event: JobMessage, other: JobMessage) -> bool:
     if type(event) is not type(other) or not isinstance(event, SHARED_KINDS):
         return False
     return vars(event) == {**vars(other), "job": event.job}
-
-
-@dataclass(frozen=True)
-class Delivered(JobMessage):
-    """Output and user log are on the submit host: a rebuilt ledger must not write them again."""
-
-    kind = "delivered"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from thyme.broker import Transport
@@ -25,8 +26,10 @@ from thyme.protocol.events import (
     Lost,
     NotCompleted,
     Recorded,
+    SharedEvent,
     Submit,
     expect_kind,
+    share_events,
 )
 from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import JobId
@@ -178,12 +181,13 @@ class Reconciler:
 
     def _record(self, events: Sequence[JobMessage]) -> None:
         recorded, bodies = list[JobMessage](), list[bytes]()
-        for event in events:
+        for message in share_events(events):
+            each = [*message.list_events()] if isinstance(message, SharedEvent) else [message]
             try:
-                bodies.append(codec.encode(event))
-                recorded.append(event)
+                bodies.append(codec.encode(message))
+                recorded += each
             except BadMessage as error:  # one job's trouble is not that of the others
-                log.error("%s of job %s cannot be recorded: %s", event.kind, event.job, error)
+                log.error("%s of job %s cannot be recorded: %s", each[0].kind, each[0].job, error)
         if bodies:
             self._transport.record(bodies)
             self._reader.note_recorded(recorded)
@@ -331,9 +335,10 @@ class Reconciler:
             if (size := size + len(body)) > STEP_BYTES:
                 break
         self._state.owner_threads.run(tasks)
-        delivered, self._delivered = self._delivered, []
-        if delivered:
-            self._record(delivered)
+        # of one time, so that what is alike shares a record
+        now = self._state.wall()
+        delivered, self._delivered = [replace(each, time=now) for each in self._delivered], []
+        self._record(delivered)
         if not delivered and not tasks:
             return math.inf
         timers.schedule(Task.DELIVER, DELIVERY_SECONDS)

@@ -17,6 +17,7 @@ from thyme.protocol.events import (
     Held,
     HoldReason,
     JobMessage,
+    Left,
     Message,
     Released,
     SharedEvent,
@@ -33,8 +34,9 @@ EVENTS = st.builds(
         "released": Released("vobox", job, time, "why"),
         "edited": Edited("vobox", job, time, {"A": "1"}),
         "delivered": Delivered("vobox", job, time),
+        "left": Left("vobox", job, time),
     }[kind],
-    st.sampled_from(["held", "held", "released", "edited", "delivered"]),
+    st.sampled_from(["held", "held", "released", "edited", "delivered", "left"]),
     st.builds(JobId, st.integers(1, 2), st.integers(0, 3)),
     st.sampled_from([1.0, 1.0, 2.0]),
 )
@@ -64,8 +66,8 @@ def test_what_differs_or_is_of_one_job_has_a_record_of_its_own() -> None:
     assert share_events(held[:1]) == held[:1]
     later = Held("vobox", JobId(12, 3), 2.0, WHY)
     other = Held("vobox", JobId(12, 4), 2.0, HoldReason(1, 1, "why"))
-    delivered = [Delivered("vobox", job, 2.0) for job in PROCS]
-    assert share_events([*held, later, other, *delivered])[1:] == [later, other, *delivered]
+    left = [Left("vobox", job, 2.0) for job in PROCS]
+    assert share_events([*held, later, other, *left])[1:] == [later, other, *left]
 
 
 def test_a_shared_event_names_runs_of_procs_by_their_ends() -> None:
@@ -106,7 +108,7 @@ def test_other_job_ids_are_refused(ids: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["submit", "delivered", "shared", "started", "", None, 3, ["held"]]
+    "kind", ["submit", "left", "shared", "started", "", None, 3, ["held"]]
 )
 def test_other_events_are_not_shared(kind: object) -> None:
     held = Held("vobox", JobId(1, 0), 1.0, WHY)
@@ -115,6 +117,6 @@ def test_other_events_are_not_shared(kind: object) -> None:
     text = r"^shared: field 'event' should be an event that jobs can share$"
     with pytest.raises(BadMessage, match=text):
         decode(put({**header, "event": {**event, "kind": kind}}))
-    delivered = Delivered("vobox", JobId(1, 0), 1.0)
+    left = Left("vobox", JobId(1, 0), 1.0)
     with pytest.raises(BadMessage, match=text):
-        encode(SharedEvent("vobox", delivered, (JobId(1, 0),)))
+        encode(SharedEvent("vobox", left, (JobId(1, 0),)))

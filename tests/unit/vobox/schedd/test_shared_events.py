@@ -22,6 +22,7 @@ from tests.unit.vobox.schedd.test_rebuild_random import rebuild
 from thyme.protocol import codec
 from thyme.protocol.events import (
     Continued,
+    Delivered,
     Edited,
     Held,
     HoldReason,
@@ -50,6 +51,7 @@ ACTIONS = {
     "suspend": lambda job, now: Suspended(SCHEDD, job, now, "by hand"),
     "continue": lambda job, now: Continued(SCHEDD, job, now, "by hand"),
     "vacate": lambda job, now: Vacated(SCHEDD, job, now, "by hand", False),
+    "deliver": lambda job, now: Delivered(SCHEDD, job, now),
 }
 STEPS = st.one_of(
     st.tuples(
@@ -123,6 +125,22 @@ def test_a_session_records_what_jobs_share_once(bench: ScheddHarness, tmp_path: 
     assert [bench.job(job).status for job in ALL] == [5, 5, 5, 5]
     assert bench.reader.unread == {}
     assert logged(tmp_path / "log")[-4:] == ["012 1.0", "012 1.1", "012 1.2", "012 2.0"]
+
+
+def test_results_that_are_written_together_share_a_record(
+    bench: ScheddHarness, tmp_path: Path
+) -> None:
+    for job in ALL:
+        bench.record(Events(job).started(f"w{job}"))
+    records = len(bench.broker.stream)
+    bench.record(*(Events(job).finished(f"w{job}") for job in ALL))
+    assert len(bench.broker.stream) == records + len(ALL) + 1
+    assert [bench.job(job).status for job in ALL] == [4] * 4
+    assert [bench.kinds(job)[-1] for job in ALL] == ["delivered"] * 4
+    assert bench.reader.unread == {}
+    assert logged(tmp_path / "log")[-4:] == ["005 1.0", "005 1.1", "005 1.2", "005 2.0"]
+    lived = dump(bench.ledger)
+    assert rebuild(bench, 2, 2, restarts=False) == lived
 
 
 def test_a_transaction_ends_after_so_many_events_of_shared_records(
