@@ -107,9 +107,7 @@ def test_other_job_ids_are_refused(ids: object) -> None:
         decode(put({**header, "job_ids": ids}))
 
 
-@pytest.mark.parametrize(
-    "kind", ["submit", "left", "shared", "started", "", None, 3, ["held"]]
-)
+@pytest.mark.parametrize("kind", ["submit", "left", "shared", "started", "", None, 3, ["held"]])
 def test_other_events_are_not_shared(kind: object) -> None:
     held = Held("vobox", JobId(1, 0), 1.0, WHY)
     header, _ = parts(SharedEvent("vobox", held, (JobId(1, 0),)))
