@@ -33,14 +33,19 @@ if [ -n "${EXTRA_CA:-}" ]; then
 fi
 read -r -a options <<< "${BUILD_OPTIONS:-}"
 
-names=("$@")
-[ $# -gt 0 ] || names=(worker-cc7 worker-el9 vobox plancton schedd influxdb)
+# images with the same first stage one after the other: the second reuses it
+chains=("worker-cc7 worker-el9 vobox" "plancton schedd" influxdb)
+read -r -a names <<< "${*:-${chains[*]}}"
 for name in "${names[@]}"; do
-    if [ ! -f "images/$name/Dockerfile" ]; then
-        echo "build.sh: there is no images/$name/Dockerfile" >&2
+    case " ${chains[*]} " in
+    *" $name "*) ;;
+    *)
+        echo "build.sh: there is no image $name; there are: ${chains[*]}" >&2
         exit 2
-    fi
+        ;;
+    esac
 done
+: "${BASE_WORKER_EL9:=docker.io/library/almalinux:9.6}"
 
 build() { # NAME
     local own=() base
@@ -49,7 +54,7 @@ build() { # NAME
     echo "build.sh: $prefix/$1:$tag" >&2
     $docker build "${options[@]}" "${arguments[@]}" "${own[@]}" \
         --build-arg "VERSION=$version" --build-arg "REVISION=$revision" \
-        -f "images/$1/Dockerfile" -t "$prefix/$1:$tag" .
+        -f "images/${1%-*}/Dockerfile" -t "$prefix/$1:$tag" .
 }
 
 if [ "${PARALLEL:-no}" != yes ]; then
@@ -58,11 +63,10 @@ if [ "${PARALLEL:-no}" != yes ]; then
     done
     exit
 fi
-# images with the same first stage one after the other: the second reuses it
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 jobs=()
-for chain in "worker-cc7 worker-el9 vobox" "plancton schedd" influxdb; do
+for chain in "${chains[@]}"; do
     (
         for name in $chain; do
             case " ${names[*]} " in

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 CC7 = (2, 17)
 #: The image that can be built on CC7, and the extra that it installs.
-EXTRAS = {"worker-cc7": "worker", "vobox": "demo_ce"}
+EXTRAS = {"worker": "worker", "vobox": "demo_ce"}
 
 
 def find_newest_glibc(content: bytes) -> tuple[int, int]:

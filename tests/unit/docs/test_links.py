@@ -39,8 +39,10 @@ def find_dead_references(text: str, folder: Path) -> list[str]:
             anchor and anchor not in list_anchors(target.read_text("utf-8") if path else text)
         ):
             dead.append(link)
-    # `plancton/schedd` is the name of an image, whose Dockerfile lies in images/schedd
-    places = {path: path.replace("plancton/", "images/", 1) for path in PATHS.findall(text)}
+    # `plancton/worker-el9` is the name of an image, whose Dockerfile lies in images/worker
+    places = {
+        path: re.sub(r"^plancton/(\w+).*", r"images/\1", path) for path in PATHS.findall(text)
+    }
     return dead + [
         path for path, image in places.items() if not any([*ROOT.glob(path), *ROOT.glob(image)])
     ]
