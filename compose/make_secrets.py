@@ -22,6 +22,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from compose import make_certificates
 from compose.atomic_files import write_file
 from compose.errors import SetupFailed
 
@@ -122,8 +123,6 @@ def make_missing(directory: Path, environment: Mapping[str, str], arguments: Seq
     else:
         host = environment["BROKER_HOST"]
         if tls:
-            from compose import make_certificates  # its library is missing in a node's image
-
             for name in make_certificates.make_missing(directory, host):
                 print(f"made secrets/{name}")
         code = make_broker_users(directory, host, environment["POOL"], tls, arguments)
