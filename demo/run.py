@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from demo_ce.records import AgentRecord
 
-from . import faults, observe, processes
+from . import observe, processes
 from .check import AgentResult, Verdict, check_agents
 from .errors import Broken
-from .faults import Act, Step
+from .faults import Act, Faults
 from .layout import Layout
 from .plan import PATIENCE, PILOTS, PLAN, SAMPLE
 from .progress import Progress
@@ -41,8 +41,7 @@ class Demo:
         self._progress = progress
         self._began = began
         self._watcher = Watcher(site, layout, began)
-        self._faults = faults.plan_faults(PLAN, PILOTS)
-        self._taken = faults.Progress()
+        self._faults = Faults(PLAN, PILOTS)
         self._view = View()
         self._records: list[AgentRecord] = []
         self._trouble: list[str] = []
@@ -79,9 +78,8 @@ class Demo:
         self._progress.show(self.timeline.points[-1])
         self._most_pilots = max(self._most_pilots, self._watcher.count_pilots())
         self._expect_alive()
-        for fault, step in faults.find_due_steps(self._faults, self._taken, self._view):
-            self._take(step)
-            self._taken = self._taken.advanced(fault.name, self._now())
+        for agent, act in self._faults.find_due(self._view):
+            self._carry_out(act, agent)
 
     def _expect_alive(self) -> None:
         for name in (SCHEDD, PLANCTON):
@@ -89,25 +87,25 @@ class Demo:
                 code = self._site.code(name)
                 raise Broken(f"{name} ended with {code}; see {self._layout.log(name)}")
 
-    def _take(self, step: Step) -> None:
-        record = next((one for one in self._records if one.number == step.agent), None)
+    def _carry_out(self, act: Act, agent: int) -> None:
+        record = next((one for one in self._records if one.number == agent), None)
         job = record.job if record else ""
-        self._mark(f"{step.act.value} {job} (agent {step.agent})" if record else step.act.value)
-        if step.act in (Act.HOLD, Act.RELEASE, Act.REMOVE):
-            self._site.run_checked(step.act.value, job)
-        elif step.act is Act.KILL_PILOT and record is not None:
+        self._mark(f"{act.value} {job} (agent {agent})" if record else act.value)
+        if act in (Act.HOLD, Act.RELEASE, Act.REMOVE):
+            self._site.run_checked(act.value, job)
+        elif act is Act.KILL_PILOT and record is not None:
             self._kill_pilot(record)
-        elif step.act is Act.KILL_PLANCTON:
+        elif act is Act.KILL_PLANCTON:
             self._dead_on_purpose.add(PLANCTON)
             self._site.kill(PLANCTON)
-        elif step.act is Act.START_PLANCTON:
+        elif act is Act.START_PLANCTON:
             self._site.start_plancton()
             self._dead_on_purpose.remove(PLANCTON)
-        elif step.act is Act.KILL_SCHEDD:
+        elif act is Act.KILL_SCHEDD:
             self._dead_on_purpose.add(SCHEDD)
             self._site.kill(SCHEDD)
             self._site.wipe_spool()
-        elif step.act is Act.START_SCHEDD:
+        elif act is Act.START_SCHEDD:
             self._site.start_schedd()
             self._dead_on_purpose.remove(SCHEDD)
 
@@ -121,9 +119,7 @@ class Demo:
     def _finish(self) -> Result:
         """Drain the node, check every job, stop the schedd, check that nothing is left."""
         site, trouble = self._site, self._trouble
-        trouble += [
-            f"never came to {text}" for text in faults.list_missing_steps(self._faults, self._taken)
-        ]
+        trouble += [f"not all was done to {text}" for text in self._faults.list_unfinished()]
         if site.code(CE) != 0:
             trouble.append(f"the CE ended with {site.code(CE)}; see {self._layout.log(CE)}")
         site.planctonctl("drain-stop")

@@ -1,10 +1,8 @@
 """The demo's view of its site, and which fault comes when."""
 
-from dataclasses import replace
-
 import pytest
 
-from demo.faults import Act, Progress, find_due_steps, list_missing_steps, plan_faults
+from demo.faults import Act, Faults
 from demo.plan import AGENTS, PILOTS, PLAN, Story, ce_arguments
 from demo.view import (
     HELD,
@@ -131,95 +129,77 @@ def busy(seconds: float, **states: int) -> View:
     return at(seconds, **{f"a{n}": RUNNING for n in range(1, 1 + PILOTS)}, **states)
 
 
-FAULTS = plan_faults(PLAN, PILOTS)
+@pytest.fixture
+def faults() -> Faults:
+    return Faults(PLAN, PILOTS)
 
 
-def acts(view: View, progress: Progress | None = None) -> list[tuple[str, Act]]:
-    return [
-        (fault.name, step.act)
-        for fault, step in find_due_steps(FAULTS, progress or Progress(), view)
-    ]
+def test_nothing_is_done_to_an_empty_site(faults):
+    assert faults.find_due(View()) == []
 
 
-def test_nothing_is_done_to_an_empty_site():
-    assert acts(View()) == []
-
-
-def test_an_idle_agent_is_held_and_removed_only_behind_busy_pilots():
+def test_an_idle_agent_is_held_and_removed_only_behind_busy_pilots(faults):
     held, removed = agent_with(Story.HELD), agent_with(Story.REMOVED_IDLE)
     states = {f"a{held}": IDLE, f"a{removed}": IDLE}
 
-    assert acts(at(1.0, **states)) == []
-    assert acts(busy(1.0, **states)) == [
-        (f"agent {held}", Act.HOLD),
-        (f"agent {removed}", Act.REMOVE),
-    ]
-
-
-def test_a_held_agent_is_released_after_two_seconds():
-    number = agent_with(Story.HELD)
-    progress = Progress().advanced(f"agent {number}", 1.0)
-
-    assert acts(at(1.9, **{f"a{number}": HELD}), progress) == []
-    assert acts(at(2.1, **{f"a{number}": HELD}), progress) == [(f"agent {number}", Act.RELEASE)]
+    assert faults.find_due(at(1.0, **states)) == []
+    assert faults.find_due(busy(1.0, **states)) == [(held, Act.HOLD), (removed, Act.REMOVE)]
+    assert faults.find_due(busy(1.0, **states)) == []
+    # held since the beginning
+    assert faults.find_due(at(1.9, **{f"a{held}": HELD})) == []
+    assert faults.find_due(at(2.1, **{f"a{held}": HELD})) == [(held, Act.RELEASE)]
 
 
 @pytest.mark.parametrize(
     ("story", "act"),
     [(Story.REMOVED_RUNNING, Act.REMOVE), (Story.PILOT_KILLED, Act.KILL_PILOT)],
 )
-def test_a_running_agent_is_hit_once_it_has_really_started(story, act):
+def test_a_running_agent_is_hit_once_it_has_really_started(faults, story, act):
     number = agent_with(story)
     states = {f"a{number}": RUNNING}
 
-    assert acts(at(9.0, **states)) == []
-    assert acts(at(0.1, started=[number], **states)) == []
-    assert acts(at(9.0, started=[number], **states)) == [(f"agent {number}", act)]
+    assert faults.find_due(at(9.0, **states)) == []
+    assert faults.find_due(at(0.1, started=[number], **states)) == []
+    assert faults.find_due(at(9.0, started=[number], **states)) == [(number, act)]
+    assert faults.find_due(at(9.0, started=[number], **states)) == []
 
 
-def site(ended: int, running: int, all_in: bool = True) -> View:
+def site(seconds: float, ended: int, running: int, all_in: bool = True) -> View:
     states = [LEFT] * ended + [RUNNING] * running
     # the agents with a part of their own are past it
     states += [HELD] * ((AGENTS if all_in else AGENTS - 1) - len(states))
-    return at(60.0, **{f"a{n}": state for n, state in enumerate(states, 1)})
+    return at(seconds, **{f"a{n}": state for n, state in enumerate(states, 1)})
 
 
-def done_with_agents() -> Progress:
-    progress = Progress()
-    for fault in FAULTS:
-        if fault.name.startswith("agent"):
-            for _ in fault.steps:
-                progress = progress.advanced(fault.name, 0.0)
-    return progress
-
-
-def test_plancton_dies_when_a_quarter_has_ended_and_comes_back():
-    progress = done_with_agents()
-
-    assert acts(site(5, 4), progress) == []
-    assert acts(site(6, 1), progress) == []
-    assert acts(site(6, 2), progress) == [("plancton", Act.KILL_PLANCTON)]
-    progress = progress.advanced("plancton", 59.0)
-    assert acts(site(6, 2), progress) == []
-    progress = progress.advanced("agent 0", 60.0)
-    assert acts(replace(site(6, 2), at=60.5), progress) == [("plancton", Act.START_PLANCTON)]
-
-
-def test_the_schedd_dies_after_plancton_and_when_the_ce_is_through():
-    progress = done_with_agents().advanced("plancton", 1.0)
-    assert acts(site(12, 2), progress) == [("plancton", Act.START_PLANCTON)]
-
-    progress = progress.advanced("plancton", 2.0)
-    assert acts(site(12, 2, all_in=False), progress) == []
-    assert acts(site(11, 2), progress) == []
-    assert acts(site(12, 2), progress) == [("schedd", Act.KILL_SCHEDD)]
-
-
-def test_what_was_never_done_is_named():
-    progress = done_with_agents().advanced("plancton", 1.0)
-
-    assert list_missing_steps(FAULTS, progress) == [
-        "plancton: plancton again",
-        "schedd: kill -9 schedd, wipe its disk",
-        "schedd: schedd again",
+def test_plancton_dies_when_a_quarter_has_ended_and_the_schedd_after_it():
+    (*_, programs) = Faults(PLAN, PILOTS)._pending.values()
+    course = [
+        (site(60.0, 5, 4), None),
+        (site(60.0, 6, 1), None),
+        (site(60.0, 6, 2), Act.KILL_PLANCTON),
+        (site(60.3, 12, 2), None),
+        (site(61.7, 12, 2), None),
+        (site(61.9, 12, 2), Act.START_PLANCTON),
+        (site(62.0, 12, 2), None),
+        (site(62.3, 12, 2, all_in=False), None),
+        (site(62.6, 11, 2), None),
+        (site(62.9, 12, 2), Act.KILL_SCHEDD),
+        (site(63.2, 12, 2), None),
+        (site(64.3, 12, 2), Act.START_SCHEDD),
     ]
+
+    assert [programs.send(view) for view, _ in course] == [act for _, act in course]
+    with pytest.raises(StopIteration):
+        programs.send(View())
+
+
+def test_what_was_never_done_is_named(faults):
+    removed = agent_with(Story.REMOVED_RUNNING)
+    assert faults.list_unfinished() == [
+        "plancton and schedd",
+        *(f"agent {agent.number}" for agent in PLAN if agent.story is not Story.PLAIN),
+    ]
+    for _ in range(2):
+        faults.find_due(at(9.0, started=[removed], **{f"a{removed}": RUNNING}))
+
+    assert f"agent {removed}" not in faults.list_unfinished()
