@@ -1,8 +1,8 @@
 """Certificates for tests: a CA, a server on loopback and a client."""
 
-import datetime
 import ipaddress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 #: Wide on both sides: the machine's clock may be off.
-_VALID = datetime.timedelta(days=365)
+_VALID = timedelta(days=365)
+Key = ec.EllipticCurvePrivateKey
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class Authority:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self._name = name
         made = (
-            _builder(self._name, self._name, self._key.public_key())
+            start_certificate(name, name, self._key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .sign(self._key, hashes.SHA256())
         )
@@ -41,9 +42,8 @@ class Authority:
     def signed(self, name: str, *hosts: str, client: bool = False) -> Signed:
         """Sign a server's or client's certificate for ``name`` at ``hosts`` (names, addresses)."""
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
-        builder = _builder(subject, self._name, key.public_key()).add_extension(
+        builder = start_certificate(name, self._name, key).add_extension(
             x509.ExtendedKeyUsage([usage]), critical=False
         )
         if hosts:
@@ -52,29 +52,35 @@ class Authority:
         made = builder.sign(self._key, hashes.SHA256())
         signed = Signed(self._directory / f"{name}.pem", self._directory / f"{name}.key")
         signed.certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-        signed.key.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
+        signed.key.write_bytes(private(key))
         signed.key.chmod(0o600)
         return signed
 
 
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+def start_certificate(
+    subject: str, issuer: str, key: Key, age: timedelta = _VALID, left: timedelta = _VALID
 ) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    """Return the builder of a certificate that began ``age`` ago and ends when ``left`` is over."""
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, n)]) for n in (subject, issuer)]
+    now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
+        .subject_name(names[0])
+        .issuer_name(names[1])
+        .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _VALID)
-        .not_valid_after(now + _VALID)
+        .not_valid_before(now - age)
+        .not_valid_after(now + left)
+    )
+
+
+def private(key: Key, password: bytes | None = None) -> bytes:
+    """PEM of the key, encrypted where there is a password."""
+    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if password is not None:
+        encryption = serialization.BestAvailableEncryption(password)
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
     )
 
 
