@@ -1,14 +1,12 @@
 """Makes the dashboards and the alert rules from ``source/``: ``python -m grafana.generate``.
 
-What is committed is what this makes; ``--check`` (and a test) says when it is not.
+What is committed is what this makes; a test says when it is not.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,21 +55,6 @@ def made() -> Iterator[tuple[Path, str]]:
     yield HERE / "provisioning" / "alerting" / "rules.yml", rules
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the generated files that are out of date, or list them; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m grafana.generate", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only say what is old (exit 1)")
-    check = parser.parse_args(argv).check
-    old = []
-    for path, content in made():
-        if not path.exists() or path.read_text(encoding="utf-8") != content:
-            old.append(path.relative_to(HERE))
-            if not check:
-                path.write_text(content, encoding="utf-8")
-    for path in old:
-        print(f"{path}: {'old' if check else 'written'}")
-    return 1 if check and old else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    for path, content in made():
+        path.write_text(content, encoding="utf-8")
