@@ -11,6 +11,7 @@ import argparse
 import json
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -39,11 +40,12 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
             signal.signal(number, end)
-    results = [BENCHES[each]() for each in chosen or BENCHES]
+    results = {each: BENCHES[each]() for each in chosen or BENCHES}
     Console(width=max(Console().width, 150)).print(table(results))
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    OUTPUT.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
-    return 0 if all(result.met for result in results) else 1
+    written = [{"id": each, **asdict(result)} for each, result in results.items()]
+    OUTPUT.write_text(json.dumps(written, indent=2) + "\n")
+    return 0 if all(result.met for result in results.values()) else 1
 
 
 def end(number: int, _frame: FrameType | None) -> None:
@@ -54,11 +56,11 @@ def end(number: int, _frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def table(results: list[Result]) -> Table:
+def table(results: Mapping[str, Result]) -> Table:
     made = Table("id", "what", "value", "reference", "ratio", "goal", "met")
-    for each in results:
+    for name, each in results.items():
         made.add_row(
-            each.id,
+            name,
             each.what,
             f"{each.value:.4g} {each.unit}",
             each.reference,

@@ -20,18 +20,15 @@ CONSTRAINTS = (
 
 
 def condor_q_totals() -> Result:
-    return _against_htcondor(
-        "condor-q-totals", TOTALS, lambda said: f" {JOBS} jobs;" in said, "-totals"
-    )
+    return _against_htcondor(TOTALS, lambda said: f" {JOBS} jobs;" in said, "-totals")
 
 
 def condor_q_table() -> Result:
-    return _against_htcondor("condor-q-table", SCAN, lambda said: said.count("\n") > JOBS)
+    return _against_htcondor(SCAN, lambda said: said.count("\n") > JOBS)
 
 
 def condor_q_af() -> Result:
     return _against_htcondor(
-        "condor-q-af",
         SCAN,
         lambda said: said.count("\n") == JOBS,
         *("-af", "ClusterId", "ProcId", "JobStatus"),
@@ -42,7 +39,6 @@ def condor_q_constraint() -> Result:
     """Measure the slowest of some constraints."""
     results = [
         _against_htcondor(
-            "condor-q-constraint",
             SCAN,
             lambda said, selected=selected: said.count("\n") == selected,  # type: ignore[misc]
             *("-constraint", constraint, "-af", "ClusterId"),
@@ -52,9 +48,7 @@ def condor_q_constraint() -> Result:
     return max(results, key=lambda result: result.value)
 
 
-def _against_htcondor(
-    name: str, htcondor: float, is_right: Callable[[str], bool], *argv: str
-) -> Result:
+def _against_htcondor(htcondor: float, is_right: Callable[[str], bool], *argv: str) -> Result:
     site = crowd()
     taken = []
     for _ in range(ROUNDS):
@@ -62,4 +56,4 @@ def _against_htcondor(
         assert is_right(said), said[:1000]
         taken.append(seconds)
     what = f"condor_q {' '.join(argv)}, {JOBS:,} jobs, from start to end"
-    return compare_with_htcondor(name, what, statistics.median(taken), htcondor)
+    return compare_with_htcondor(what, statistics.median(taken), htcondor)

@@ -49,7 +49,6 @@ def condor_submit() -> Result:
             schedd.close()
     value, reference = statistics.median(ours), statistics.median(bare)
     return Result(
-        id="condor-submit",
         what=f"condor_submit of one job, median of {TIMES}",
         value=value * 1000,
         unit="ms",

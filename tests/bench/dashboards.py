@@ -38,7 +38,6 @@ def dashboards() -> Result:
     slowest = max(pages, key=lambda name: pages[name][0])
     seconds, most = pages[slowest][0], max(size for _, size in pages.values())
     return Result(
-        id="dashboards",
         what=f"all queries of a dashboard over {HOURS} hours of {NODES} nodes; the slowest: "
         f"{slowest}; the largest answers: {most / 1e6:.1f} MB",
         value=seconds,

@@ -33,7 +33,6 @@ def dispatch() -> Result:
             line.close()
     rate = statistics.median(rates[1:])
     return Result(
-        id="dispatch",
         what=f"{JOBS} x {COMMAND} over RabbitMQ, {PILOTS} pilots in pid namespaces, --max-jobs 0",
         value=rate,
         unit="jobs/s",

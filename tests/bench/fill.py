@@ -30,7 +30,6 @@ def fill() -> Result:
     reference, value = statistics.median(plain[best]), statistics.median(ours)
     ratio = value / reference
     return Result(
-        id="fill",
         what=f"an idle node filled with {PILOTS} sleeping containers",
         value=value,
         unit="starts/s",

@@ -29,7 +29,6 @@ def latency() -> Result:
                 alone.append(plain())
     value, reference = statistics.median(ours), statistics.median(alone)
     return Result(
-        id="latency",
         what=f"condor_submit to the job's first instruction, one pilot waits, median of {TIMES} "
         f"(condor_submit itself takes {statistics.median(submits) * 1000:.0f} ms)",
         value=value * 1000,

@@ -11,7 +11,6 @@ def ledger_disk() -> Result:
     """Measure the ledger's files, with the log that SQLite writes first."""
     value = sum(path.stat().st_size for path in crowd().spool.rglob("ledger.db*"))
     return Result(
-        id="ledger-disk",
         what=f"the ledger of {JOBS:,} job agents, {value / JOBS:.0f} bytes a job",
         value=value / 1e6,
         unit="MB",

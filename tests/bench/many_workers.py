@@ -139,7 +139,6 @@ def hand_out_jobs(workers: int, goal: float) -> Result:
             crowd.end()
     answer = max(*idle, *busy)
     return Result(
-        id=f"workers-{workers}",
         what=f"{workers} connected workers ({connecting:.0f} s to connect): from condor_submit "
         f"(itself {submitted:.1f} s) to the last job started; all running in condor_q "
         f"{known:.1f} s later; condor_q median {statistics.median([*idle, *busy]):.2f} s, "

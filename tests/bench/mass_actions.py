@@ -104,11 +104,11 @@ def measure() -> dict[str, tuple[float, float | None]]:
     }
 
 
-def _bench(name: str, command: str, limit: float) -> Callable[[], Result]:
+def _bench(command: str, limit: float) -> Callable[[], Result]:
     def bench() -> Result:
         value, wait = measure()[command]
         what = f"{command} of {JOBS:,} jobs"
-        result = compare_with_htcondor(name, what, value, HTCONDOR[command], limit)
+        result = compare_with_htcondor(what, value, HTCONDOR[command], limit)
         if wait is None:
             return result
         return replace(
@@ -121,8 +121,8 @@ def _bench(name: str, command: str, limit: float) -> Callable[[], Result]:
     return bench
 
 
-condor_rm = _bench("condor-rm", "condor_rm", GOAL)
-condor_hold = _bench("condor-hold", "condor_hold", GOAL)
-condor_release = _bench("condor-release", "condor_release", GOAL)
-condor_qedit = _bench("condor-qedit", "condor_qedit", GOAL)
-condor_q_json = _bench("condor-q-json", "condor_q", 1.0)
+condor_rm = _bench("condor_rm", GOAL)
+condor_hold = _bench("condor_hold", GOAL)
+condor_release = _bench("condor_release", GOAL)
+condor_qedit = _bench("condor_qedit", GOAL)
+condor_q_json = _bench("condor_q", 1.0)

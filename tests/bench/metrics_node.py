@@ -40,7 +40,6 @@ def metrics_node() -> Result:
         finally:
             server.clean()
     return Result(
-        id="metrics-node",
         what=f"the daemon with {PILOTS} pilots, figures every {INTERVAL:g} s: CPU of all it does",
         value=share * 100,
         unit="% CPU",

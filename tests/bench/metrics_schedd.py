@@ -50,7 +50,6 @@ def metrics_schedd() -> Result:
         assert sum(int(one.fields["count"]) for one in running) > 0
     value = statistics.median(took)
     return Result(
-        id="metrics-schedd",
         what=f"one round of figures, {JOBS:,} jobs, {WAITING:,} workers; median of {ROUNDS} "
         f"({statistics.median(computed) * 1000:.2g} ms of CPU)",
         value=value * 1000,

@@ -42,7 +42,6 @@ def owner_speed() -> Result:
     ratio = statistics.median(2 * mine / (alone[n] + alone[n + 1]) for n, mine in enumerate(shared))
     old = of_2017[0] / reference
     return Result(
-        id="owner-speed",
         what=f"the owner on {CPUS} CPUs with {2 * CPUS} busy pilots",
         value=statistics.median(shared),
         unit="MB/s",

@@ -90,7 +90,6 @@ def rebuild() -> Result:
         assert said == {(1, True)}, f"condor_q answered as if nothing was missing: {said}"
         assert (answer.code, answer.stderr) == (0, ""), answer.stderr
     return Result(
-        id="rebuild",
         what=f"a ledger made again from a stream of {EVENTS:,} events, {computed:.3g} s of CPU; "
         "condor_q says so meanwhile",
         value=value,

@@ -51,7 +51,6 @@ def reclaim() -> Result:
         left = len(node.running())
     waited = shared - alone
     return Result(
-        id="reclaim",
         what=f"the owner takes {OWNER_SHARE:.0%} of {sensors.read_facts().ram_bytes / 1e9:.0f} GB "
         f"that pilots filled ({PILOTS} pilots before, {left} after): waits for it",
         value=waited,

@@ -29,7 +29,6 @@ def refill() -> Result:
             ours.append(one_replaced(node))
     reference, value = statistics.median(plain), statistics.median(ours)
     return Result(
-        id="refill",
         what=f"a pilot's end to its replacement running, median of {TIMES}, {PILOTS} pilots",
         value=value,
         unit="s",

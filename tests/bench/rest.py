@@ -27,7 +27,6 @@ def daemon_rest() -> Result:
         rss = resident(pid)
         assert len(node.running()) == PILOTS
     return Result(
-        id="daemon-rest",
         what=f"the daemon at rest with {PILOTS} pilots: CPU; {rss / 1e6:.1f} MB resident",
         value=share * 100,
         unit="% CPU",

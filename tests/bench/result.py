@@ -7,7 +7,6 @@ from dataclasses import dataclass
 class Result:
     """``ratio`` is value by reference, measured side by side; ``goal`` is about it, in words."""
 
-    id: str
     what: str
     value: float
     unit: str
@@ -17,13 +16,10 @@ class Result:
     met: bool
 
 
-def compare_with_htcondor(
-    id: str, what: str, value: float, htcondor: float, limit: float = 1.0
-) -> Result:
+def compare_with_htcondor(what: str, value: float, htcondor: float, limit: float = 1.0) -> Result:
     """Return the result of something that HTCondor does, too.
 
     Args:
-        id: of the bench.
         what: was measured.
         value: seconds that it took.
         htcondor: seconds that HTCondor 25.14 took on two cores.
@@ -31,7 +27,6 @@ def compare_with_htcondor(
     """
     ratio = value / htcondor
     return Result(
-        id=id,
         what=what,
         value=value,
         unit="s",

@@ -43,7 +43,6 @@ def _measured(site: Crowd) -> Result:
             assert said.count("\n") > JOBS
     value = site.memory("VmHWM")
     return Result(
-        id="schedd-rss",
         what=f"{JOBS:,} jobs: the most that a schedd had that rebuilt its ledger "
         f"({rebuilt / 1e6:.0f} MB until then) and was asked ({site.memory() / 1e6:.0f} MB "
         "in the end)",

@@ -20,7 +20,6 @@ def submit_bulk() -> Result:
         submit(site, 10)  # everything imported, everybody connected
         rate = statistics.median(submit(site, JOBS) for _round in range(ROUNDS))
     return Result(
-        id="submit-bulk",
         what=f"one condor_submit of {JOBS} jobs, queued and recorded",
         value=rate,
         unit="jobs/s",

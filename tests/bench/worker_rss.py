@@ -29,7 +29,6 @@ def worker_rss() -> Result:
     reference = resident(bare.pid)
     bare.communicate(b"\n")
     return Result(
-        id="worker-rss",
         what=f"resident memory of an idle worker on RabbitMQ (a pilot that finds nothing for "
         f"{TIMEOUT} s takes {cpu:.2f} s of CPU)",
         value=value,
