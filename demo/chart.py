@@ -5,8 +5,6 @@ stacked areas, the CPUs that the owner and the pilots use as lines. What was
 done to the site crosses all of them as numbered vertical marks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape

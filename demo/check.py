@@ -1,7 +1,5 @@
 """Comparison of every agent with the plan. Pure functions of what was collected."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """The command line of ``make demo``: its options, its signals and its exit codes."""
 
-from __future__ import annotations
-
 import argparse
 import ctypes
 import os

@@ -6,8 +6,6 @@ DemoError
 └── Broken   1   a program of the site did not come up or did not obey
 """
 
-from __future__ import annotations
-
 from enum import IntEnum
 
 

@@ -5,8 +5,6 @@ the state of the site, not by the clock, so that the same things happen on a slo
 fast one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator, Sequence
 from enum import Enum
 

@@ -1,7 +1,5 @@
 """A process of its own that ends the demo's programs if the demo itself is killed."""
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The demo's directory: the paths in it, the lock on it, and emptying it."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil

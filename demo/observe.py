@@ -1,7 +1,5 @@
 """Collects all that is known of every agent after the demo, for the check."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """The plan of the demo: 24 agents, how each must end, and the settings of the site."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import Enum
 

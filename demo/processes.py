@@ -8,8 +8,6 @@ A pid is signalled through a pidfd and only while it is the process that was
 looked at.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import time

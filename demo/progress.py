@@ -1,7 +1,5 @@
 """Progress of the demo: a live panel on a terminal, plain lines elsewhere."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 from rich.console import Console, Group

@@ -1,7 +1,5 @@
 """One run of the demo: start the site, inject the faults, stop it, check every job."""
 
-from __future__ import annotations
-
 import signal
 import time
 from collections.abc import Sequence

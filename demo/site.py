@@ -1,7 +1,5 @@
 """The programs of the site: start, query, kill and stop them."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """The record of a run for the report: samples of the site, and marks for what was done."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -3,8 +3,6 @@
 Times are seconds since the demo began.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Sampling of the site: one ``condor_q`` and one scan of /proc make a sample."""
 
-from __future__ import annotations
-
 import json
 import os
 import time

@@ -4,8 +4,6 @@ Grafana takes a rule's ``model`` and annotations as they stand in the file: a va
 ``$`` there (``QueryV1.mapToModel`` of Grafana's provisioning marshals the raw text).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """One dashboard, from its short description to Grafana's JSON."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

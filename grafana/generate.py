@@ -3,8 +3,6 @@
 What is committed is what this makes; a test says when it is not.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -22,8 +22,6 @@ sort            of a table: columns, the greatest first
 optional        why it may be empty on a site that works
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

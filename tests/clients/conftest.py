@@ -1,7 +1,5 @@
 """One small site for all clients: a real schedd, a real broker, pilots kept by planctonctl."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The site as a client sees it: only commands on PATH."""
 
-from __future__ import annotations
-
 import os
 import pwd
 import shutil

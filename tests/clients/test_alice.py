@@ -1,7 +1,5 @@
 """ALICE's CEs: every dialect of the demo CE to its end; how AliEn and JAliEn look after jobs."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from datetime import datetime, timezone

@@ -1,7 +1,5 @@
 """ARC's HTCondor back end in its own bash, greps, awks and seds: submit, scan, info, cancel."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

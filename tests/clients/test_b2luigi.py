@@ -1,7 +1,5 @@
 """b2luigi: its tasks are our jobs, and the one that fails is seen to fail."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tests.clients.pool import Pool

@@ -1,7 +1,5 @@
 """dask-jobqueue's HTCondorCluster: its workers are our jobs."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

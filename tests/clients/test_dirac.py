@@ -1,7 +1,5 @@
 """DIRAC: its batch plug-in as it is, and its CE class's own commands: pilots, states, output."""
 
-from __future__ import annotations
-
 import json
 from datetime import datetime, timezone
 from pathlib import Path

@@ -1,7 +1,5 @@
 """HTCondor's own reader of user logs, and condor_wait, on the logs that we write."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Gateways in front of a batch system: BLAH, radical.saga, and the factories' own patterns."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

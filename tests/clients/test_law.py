@@ -1,7 +1,5 @@
 """law: its own job manager submits, follows and cancels."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Parsl's HighThroughputExecutor: its blocks are our jobs."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """pulsar and Galaxy's runner: they know a job by substrings of its log."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """COBalD/TARDIS: drones are submitted on stdin, suspended and removed."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

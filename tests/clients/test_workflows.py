@@ -1,7 +1,5 @@
 """Workflow systems that shell out: Nextflow, Cromwell and Makeflow, with their own lines."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

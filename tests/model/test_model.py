@@ -3,8 +3,6 @@
 ``make model`` runs every configuration, ``make test`` the quick ones.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Install what the tests need and this machine lacks, once and before them (`make setup`)."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

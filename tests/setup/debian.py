@@ -1,7 +1,5 @@
 """Debian's packages: all that are missing are installed at once."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """What tests use and no package of Debian 12 has: fetched by pip, npm and apt, kept in build/."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -4,8 +4,6 @@
 everything else needs. Only the standard library: it runs before anything is installed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -4,8 +4,6 @@ A fixture that starts a service is decorated, below ``pytest.fixture``, with ``n
 a test, or a parameter, that needs one without such a fixture has ``pytest.mark.needs("docker")``.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """The decision: what is installed, and what is only told. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 

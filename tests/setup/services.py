@@ -4,8 +4,6 @@ A new service, or a new program that a test runs, is a line here; `tests/e2e/tes
 finds what was forgotten.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from dataclasses import dataclass

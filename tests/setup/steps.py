@@ -3,8 +3,6 @@
 Only the standard library: it runs before anything is installed.
 """
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os

@@ -4,8 +4,6 @@ The same commands of pip and the same units; what the role itself does is tested
 (tests/ansible), as Ansible takes minutes where a CPU is emulated.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

@@ -4,8 +4,6 @@ It takes the machine's own hardware help (KVM) where a kernel boots with it, and
 elsewhere.  It reaches the loopback of the machine below at ``GATEWAY``.
 """
 
-from __future__ import annotations
-
 import platform
 import shlex
 import shutil

@@ -1,7 +1,5 @@
 """What the README promises of a node, on one as sites have them: systemd and control groups v2."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from collections.abc import Iterator

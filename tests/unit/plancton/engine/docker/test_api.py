@@ -1,7 +1,5 @@
 """The Docker API against an engine that takes its time."""
 
-from __future__ import annotations
-
 import http.server
 import json
 import threading
