@@ -48,31 +48,18 @@ MEMORY_24 = "ifthenelse(MemoryUsage isnt undefined,MemoryUsage,(ImageSize + 1023
 
 _RUNS = "on the nodes' pilots, not on the submit host"
 _IMAGE = "jobs run in the pilot's own container"
-#: Refused here, on purpose, with these words; HTCondor takes them, and what it makes of them is not
-#: recorded.
+#: Refused here, on purpose, with these words, beside the commands that the table refuses
+#: (test_commands_table.py). HTCondor takes them; what it makes of them is not recorded.
 REFUSED = {
     "universe = local": _RUNS,
     "universe = scheduler": _RUNS,
     "universe = docker\ndocker_image = debian": _IMAGE,
     "universe = container\ncontainer_image = debian": _IMAGE,
-    "container_image = debian": _IMAGE,
     "universe = parallel\nmachine_count = 2": "a job runs in one pilot",
     # the library does not check the executable, the command does
     "executable = /nope": "Can't access executable file /nope: No such file or directory",
     "executable = @CWD@/data": "data: Not a regular file",
-    "output_destination = http://x": "pilots fetch and store nothing by URL",
     "transfer_input_files = @CWD@/data/a, http://x/y": "pilots fetch nothing by URL",
-    "transfer_plugins = a=b": "pilots fetch and store nothing by URL",
-    "public_input_files = a": "there is no web cache",
-    "gpus_minimum_memory = 4G\nrequest_gpus = 1": "pilots do not know their GPUs' properties",
-    "cuda_version = 3": "pilots do not know their GPUs' properties",
-    "use_oauth_services = a": "there is no credential store here",
-    "deferral_time = 17": "not at a set time",
-    "cron_hour = 1": "not at a set time",
-    "cron_minute = */5\ndeferral_prep_time = 60\ndeferral_window = 60": "not at a set time",
-    "encrypt_execute_directory = true": "scratch directories are not encrypted",
-    "noop_job = true": "every job is run",
-    "checkpoint_exit_code = 85\ntransfer_checkpoint_files = a": "not checkpointed",
     "environment = A=a\\b;B=$$(x);C=%": "give a default: $$(x:value)",
     "+JobStatus = 4": "the schedd sets this attribute itself",
     '+Owner = "bob"': "the schedd sets this attribute itself",
