@@ -81,8 +81,8 @@ class HostLoad:
     mem_available: int | None = None
     #: bytes in use by all pilots together
     pilots_mem: int | None = None
-    #: share of the last 10 s in which every task waited for memory, in percent (PSI);
-    #: None on kernels without it, and then simply not used
+    #: share of the last 10 s in which every task waited for memory, in percent (PSI): of those
+    #: beside the pilots, where they are known; None on kernels without it, and then not used
     memory_stall: float | None = None
 
     @property
@@ -115,6 +115,9 @@ class Usage:
     memory_bytes: int | None
     #: by pilot id, as far as the engine can tell them apart
     pilots: Mapping[str, PilotUsage] = field(default_factory=dict)
+    #: share of the last 10 s in which everything beside the pilots waited for memory, in percent;
+    #: None where that is not known
+    stall_beside: float | None = None
 
 
 @dataclass(frozen=True)

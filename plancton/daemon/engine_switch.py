@@ -151,6 +151,7 @@ class EngineSwitch:
             sum(part.cpu_seconds for part in parts),
             None if None in memory else sum(value for value in memory if value is not None),
             pilots,
+            parts[0].stall_beside,
         )
 
     def watch(self, wake: Callable[[], None]) -> None:

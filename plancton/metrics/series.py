@@ -78,7 +78,7 @@ NODE = Series(
         ),
         Field(
             "memory_stall", "float", "%",
-            "Share of the last 10 s in which all tasks waited for memory (PSI).",
+            "Share of the last 10 s in which all tasks waited for memory (PSI; `memory_stall`).",
         ),
     ),
     "What the owner and the pilots use now.",

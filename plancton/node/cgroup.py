@@ -102,7 +102,8 @@ class PilotGroup:
         self._version = find_version(root)
         self._path = find_path(name, driver)
         self._slice = make_slice_name(name)
-        self._set_property = set_property if driver == "systemd" else None
+        self._is_slice = driver == "systemd"
+        self._set_property = set_property if self._is_slice else None
         #: by name of a property: what systemd was last asked for, and why it refused
         self._asked: dict[str, tuple[str, str]] = {}
         #: what each file was left with, and its group's inode
@@ -136,6 +137,26 @@ class PilotGroup:
             if found is not None:
                 return found
         return None
+
+    def read_stall_beside(self) -> float | None:
+        """Return how long the group beside the pilots' waited for memory that waited most.
+
+        A share of the last 10 s, in percent. None where that is not known: with cgroup v1, in a
+        kernel without PSI, and without systemd, which alone leaves no task outside every group.
+        """
+        if self._version == 1 or not self._is_slice:
+            return None
+        own = self._directory("memory")
+        try:
+            found = [
+                read_stall(file)
+                for place in (own, *self._between(own))
+                for file in place.parent.glob("*/memory.pressure")
+                if file.parent != place
+            ]
+        except OSError:
+            return None
+        return max((stall for stall in found if stall is not None), default=None)
 
     def weigh(self, container: str, weight: int) -> None:
         """Give a container its share of the pilots' CPU: 1 to 10,000, where 100 is usual.
@@ -342,6 +363,17 @@ class PilotGroup:
             return GroupUsage(seconds, size if _HELD[self._version][0] in held else None)
         except (OSError, ValueError):
             return GroupUsage(seconds, None)
+
+
+def read_stall(path: Path) -> float | None:
+    """Return ``full avg10`` of a file of PSI, in percent; None if it cannot be read."""
+    try:
+        for line in path.read_text(encoding="ascii").splitlines():
+            if line.startswith("full avg10="):
+                return float(line.split()[1].partition("=")[2])
+    except (OSError, ValueError):
+        pass
+    return None
 
 
 def _read(path: Path) -> str:

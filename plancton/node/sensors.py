@@ -14,6 +14,8 @@ from typing import Protocol
 from plancton.calendar.syntax import BadPeriod, find_zone
 from plancton.model import HostFacts, HostLoad, Usage
 
+from .cgroup import read_stall
+
 #: Shorter than this (s), the kernel's 10 ms ticks make a CPU reading too coarse to act on.
 MIN_INTERVAL = 0.5
 _KB = 1024
@@ -61,6 +63,7 @@ class ProcSensors:
         self._busy: float | None = None
         self._pilots: float | None = None
         self._pilots_mem: int | None = None
+        self._stall_beside: float | None = None
 
     def read_facts(self) -> HostFacts:
         """Return what does not change: host name, CPUs, memory and time zone."""
@@ -86,12 +89,13 @@ class ProcSensors:
         """
         if self.is_due(now):
             self._sample(usage, now)
+        stall = self._stall_beside
         return HostLoad(
             busy_cpus=self._busy,
             pilots_cpus=self._pilots,
             mem_available=self.read_available_memory(),
             pilots_mem=self._pilots_mem,
-            memory_stall=self._memory_stall(),
+            memory_stall=read_stall(self._proc / "pressure/memory") if stall is None else stall,
         )
 
     def read_available_memory(self) -> int | None:
@@ -116,6 +120,7 @@ class ProcSensors:
         busy = self._busy_seconds()
         pilots = usage.cpu_seconds if usage else None
         self._pilots_mem = usage.memory_bytes if usage else None
+        self._stall_beside = usage.stall_beside if usage else None
         previous, self._last = self._last, None
         self._busy = self._pilots = None
         if busy is None:
@@ -161,16 +166,6 @@ class ProcSensors:
         except (OSError, ValueError):
             return {}
         return found
-
-    def _memory_stall(self) -> float | None:
-        """Return ``full avg10`` of /proc/pressure/memory, in percent."""
-        try:
-            for line in self._read("pressure/memory").splitlines():
-                if line.startswith("full avg10="):
-                    return float(line.split()[1].partition("=")[2])
-        except (OSError, ValueError):
-            pass
-        return None
 
     def _read(self, name: str) -> str:
         return (self._proc / name).read_text(encoding="ascii", errors="replace")

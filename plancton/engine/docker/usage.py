@@ -63,7 +63,7 @@ class UsageReader:
         if memory is not None:
             memory += sum(used[row.name].memory_bytes for row in strays if row.name in used)
         cpu = self._group_before + self._group_last + sum(self._strays.values())
-        return Usage(cpu, memory, used)
+        return Usage(cpu, memory, used, group.read_stall_beside())
 
     def _ask_engine(self, rows: Sequence[ListedContainer]) -> list[PilotUsage | None]:
         if not rows:

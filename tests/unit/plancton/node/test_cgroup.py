@@ -267,6 +267,43 @@ def test_a_container_is_found_by_the_name_that_its_engine_gives_it(v2: Path, for
     assert group(v2).read_usage_of("other") is None
 
 
+def press(directory: Path, full: float) -> None:
+    """Let the tasks of a group wait for memory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "memory.pressure").write_text(
+        "some avg10=99.00 avg60=0.00 avg300=0.00 total=9\n"
+        f"full avg10={full:.2f} avg60=0.00 avg300=0.00 total=9\n"
+    )
+
+
+def test_the_group_beside_the_pilots_that_waits_most_tells_how_the_owner_waits(
+    slice_v2: Path,
+) -> None:
+    press(slice_v2 / "plancton.slice", 80.0)
+    press(slice_v2 / "plancton.slice/docker-abc.scope", 90.0)
+    assert group(slice_v2, "systemd").read_stall_beside() is None, "no other group tells"
+    press(slice_v2 / "system.slice", 0.0)
+    press(slice_v2 / "user.slice", 12.5)
+    press(slice_v2 / "user.slice/user-1000.slice", 70.0)
+    assert group(slice_v2, "systemd").read_stall_beside() == 12.5
+    assert group(slice_v2).read_stall_beside() is None, "tasks may be outside every group"
+
+
+def test_beside_a_slice_inside_another_one_are_the_neighbours_of_both(v2: Path) -> None:
+    press(v2 / "batch.slice", 70.0)
+    press(v2 / "batch.slice/batch-plancton.slice", 80.0)
+    press(v2 / "user.slice", 3.0)
+    one = PilotGroup(v2, "batch/plancton", "systemd")
+    assert one.read_stall_beside() == 3.0
+    press(v2 / "batch.slice/batch-condor.slice", 5.0)
+    assert one.read_stall_beside() == 5.0
+
+
+def test_control_groups_v1_do_not_tell_what_waits_for_memory(v1: Path) -> None:
+    press(v1 / "memory/user.slice", 50.0)
+    assert group(v1, "systemd").read_stall_beside() is None
+
+
 def test_a_reading_that_makes_no_sense_is_unknown(v1: Path) -> None:
     (v1 / "cpuacct/plancton/cpuacct.usage").write_text("garbage\n")
     assert group(v1).read_usage() is None

@@ -1,5 +1,6 @@
 """The sensors on an artificial /proc."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,15 @@ def test_memory_stalls_are_read_where_the_kernel_has_psi(proc: Path) -> None:
         "full avg10=4.50 avg60=1.00 avg300=0.00 total=1\n"
     )
     assert ProcSensors(proc).read_load(None, 1.0).memory_stall == 4.5
+
+
+def test_what_the_owner_s_groups_waited_for_memory_counts_where_it_is_known(proc: Path) -> None:
+    (proc / "pressure").mkdir()
+    (proc / "pressure/memory").write_text("full avg10=4.50 avg60=1.00 avg300=0.00 total=1\n")
+    sensors = ProcSensors(proc)
+    for now, beside, expected in ((1.0, 60.0, 60.0), (2.0, 0.0, 0.0), (3.0, None, 4.5)):
+        usage = replace(used(0), stall_beside=beside)
+        assert sensors.read_load(usage, now).memory_stall == expected
 
 
 def test_the_real_node_can_be_read() -> None:
