@@ -101,8 +101,8 @@ class Config(ContainerKeys):
         "Share of the last 10 s in which every task waited for memory (PSI, `full avg10`) from "
         "which on pilots are evicted. With systemd and control groups v2 each slice beside the "
         "pilots' counts by itself, so that pilots that compute do not hide that the owner waits; "
-        "a service that waits at a limit of its own counts, too. Not used where the kernel has no "
-        "PSI.",
+        "one in which something waits at a memory limit of its own does not count. Not used where "
+        "the kernel has no PSI.",
         "1.0",
     )
     docks_per_loop: Annotated[int, Field(ge=1)] | None = _key(

@@ -38,6 +38,8 @@ _HELD = {1: ("total_rss", "total_shmem"), 2: ("anon", "shmem", "slab_unreclaimab
 _CHILDREN = ("{id}", "libpod-{id}", "docker-{id}.scope", "libpod-{id}.scope")
 #: The kernel rounds a limit down to whole pages.
 _PAGE = 4096
+#: Seconds until an average over 10 s (PSI's avg10) has all but forgotten a wait.
+_FORGOTTEN = 30.0
 #: What cgroup v1 reads where there is no limit is at least this.
 _UNLIMITED = 2**62
 
@@ -108,6 +110,9 @@ class PilotGroup:
         self._asked: dict[str, tuple[str, str]] = {}
         #: what each file was left with, and its group's inode
         self._left: dict[Path, tuple[str, int]] = {}
+        #: by group beside the pilots': how often something in it reached a limit of memory, and
+        #: when it last did
+        self._limits_reached: dict[Path, tuple[int, float]] = {}
         #: how often something else changed a file, and what is told of that
         self._changed: dict[Path, tuple[int, str]] = {}
 
@@ -138,24 +143,35 @@ class PilotGroup:
                 return found
         return None
 
-    def read_stall_beside(self) -> float | None:
+    def read_stall_beside(self, now: float) -> float | None:
         """Return how long the group beside the pilots' waited for memory that waited most.
 
         A share of the last 10 s, in percent. None where that is not known: with cgroup v1, in a
         kernel without PSI, and without systemd, which alone leaves no task outside every group.
+        A group in which something has just reached a limit of its own does not count: it would
+        wait without pilots, too. ``now`` is a monotonic time in seconds.
         """
         if self._version == 1 or not self._is_slice:
             return None
         own = self._directory("memory")
         try:
-            found = [
-                read_stall(file)
+            beside = [
+                file.parent
                 for place in (own, *self._between(own))
                 for file in place.parent.glob("*/memory.pressure")
                 if file.parent != place
             ]
         except OSError:
             return None
+        found = []
+        for group in beside:
+            reached = _count_limits_reached(group)
+            before, since = self._limits_reached.get(group, (0, -_FORGOTTEN))
+            if reached != before:
+                since = now
+            self._limits_reached[group] = (reached, since)
+            if now - since >= _FORGOTTEN:
+                found.append(read_stall(group / "memory.pressure"))
         return max((stall for stall in found if stall is not None), default=None)
 
     def weigh(self, container: str, weight: int) -> None:
@@ -374,6 +390,15 @@ def read_stall(path: Path) -> float | None:
     except (OSError, ValueError):
         pass
     return None
+
+
+def _count_limits_reached(group: Path) -> int:
+    """Return how often groups in this one, or itself, reached memory.high or memory.max."""
+    try:
+        lines = (group / "memory.events").read_text(encoding="ascii").splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith(("high ", "max ")))
+    except (OSError, ValueError):
+        return 0  # where the controller is off, nothing has a limit
 
 
 def _read(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -63,7 +64,7 @@ class UsageReader:
         if memory is not None:
             memory += sum(used[row.name].memory_bytes for row in strays if row.name in used)
         cpu = self._group_before + self._group_last + sum(self._strays.values())
-        return Usage(cpu, memory, used, group.read_stall_beside())
+        return Usage(cpu, memory, used, group.read_stall_beside(time.monotonic()))
 
     def _ask_engine(self, rows: Sequence[ListedContainer]) -> list[PilotUsage | None]:
         if not rows:

@@ -8,6 +8,7 @@ from plancton.node import cgroup
 from plancton.node.cgroup import PilotGroup
 
 CEILING = 10_000_000_123
+NOW = 1000.0
 
 
 @pytest.fixture
@@ -281,12 +282,12 @@ def test_the_group_beside_the_pilots_that_waits_most_tells_how_the_owner_waits(
 ) -> None:
     press(slice_v2 / "plancton.slice", 80.0)
     press(slice_v2 / "plancton.slice/docker-abc.scope", 90.0)
-    assert group(slice_v2, "systemd").read_stall_beside() is None, "no other group tells"
+    assert group(slice_v2, "systemd").read_stall_beside(NOW) is None, "no other group tells"
     press(slice_v2 / "system.slice", 0.0)
     press(slice_v2 / "user.slice", 12.5)
     press(slice_v2 / "user.slice/user-1000.slice", 70.0)
-    assert group(slice_v2, "systemd").read_stall_beside() == 12.5
-    assert group(slice_v2).read_stall_beside() is None, "tasks may be outside every group"
+    assert group(slice_v2, "systemd").read_stall_beside(NOW) == 12.5
+    assert group(slice_v2).read_stall_beside(NOW) is None, "tasks may be outside every group"
 
 
 def test_beside_a_slice_inside_another_one_are_the_neighbours_of_both(v2: Path) -> None:
@@ -294,14 +295,31 @@ def test_beside_a_slice_inside_another_one_are_the_neighbours_of_both(v2: Path) 
     press(v2 / "batch.slice/batch-plancton.slice", 80.0)
     press(v2 / "user.slice", 3.0)
     one = PilotGroup(v2, "batch/plancton", "systemd")
-    assert one.read_stall_beside() == 3.0
+    assert one.read_stall_beside(NOW) == 3.0
     press(v2 / "batch.slice/batch-condor.slice", 5.0)
-    assert one.read_stall_beside() == 5.0
+    assert one.read_stall_beside(NOW) == 5.0
+
+
+def test_a_group_in_which_something_reaches_a_limit_of_its_own_does_not_count(
+    slice_v2: Path,
+) -> None:
+    one = group(slice_v2, "systemd")
+    events = slice_v2 / "system.slice/memory.events"
+    press(slice_v2 / "system.slice", 60.0)
+    press(slice_v2 / "user.slice", 2.0)
+    events.write_text("low 0\nhigh 0\nmax 7\noom 0\noom_kill 0\n")
+    assert one.read_stall_beside(NOW) == 2.0, "it may have been now"
+    assert one.read_stall_beside(NOW + 29) == 2.0, "an average of 10 s still shows it"
+    assert one.read_stall_beside(NOW + 30) == 60.0
+    events.write_text("low 5\nhigh 1\nmax 7\noom 0\noom_kill 0\n")
+    assert one.read_stall_beside(NOW + 40) == 2.0
+    events.write_text("low 9\nhigh 1\nmax 7\noom 0\noom_kill 0\n")
+    assert one.read_stall_beside(NOW + 70) == 60.0, "what is protected has no limit"
 
 
 def test_control_groups_v1_do_not_tell_what_waits_for_memory(v1: Path) -> None:
     press(v1 / "memory/user.slice", 50.0)
-    assert group(v1, "systemd").read_stall_beside() is None
+    assert group(v1, "systemd").read_stall_beside(NOW) is None
 
 
 def test_a_reading_that_makes_no_sense_is_unknown(v1: Path) -> None:
