@@ -116,6 +116,8 @@ class _CondorSubmit:
         description = read_description(
             text, source, options.extra, self._request.env, self._builtin, self._sources
         )
+        if options.dry_run:
+            self._write_ads("")
         cluster = DRY_RUN_CLUSTER if options.dry_run else self._target.new_cluster()
         jobs = self._make_jobs(description, cluster, self.report)
         if not jobs and not options.terse:
@@ -243,9 +245,10 @@ class _CondorSubmit:
         try:
             self._files.write(posixpath.join(self._request.cwd, path), text.encode())
         except OSError as error:
-            raise submit_error(
-                f"Failed to open file -dry-run output file ({error.strerror})"
-            ) from None
+            what = (
+                "file to dump ClassAds into" if self._options.dump else "file -dry-run output file"
+            )
+            raise submit_error(f"Failed to open {what} ({error.strerror})") from None
 
 
 def _check_text(request: Request) -> None:

@@ -64,6 +64,7 @@ class SubmitOptions:
     verbose: bool = False
     dry_run: str = ""  #: the file for the ads, "-" for stdout; "" to submit
     dump: bool = False  #: dry_run was given as -dump
+    full: bool = False  #: -dry-run:full: each job's whole ad, as -verbose prints it
     max_jobs: int = 0  #: 0: no limit
     name: str = ""  #: the schedd asked for
     remote: str = ""  #: the same, by -remote
@@ -90,8 +91,13 @@ class SubmitOptions:
 
     @property
     def quiet(self) -> bool:
-        """Whether "Submitting job(s)" is left out: -terse, and ``-`` as file name."""
-        return self.terse or self.file == "-"
+        """Whether "Submitting job(s)" is left out: -terse, ``-`` as file name, and -dump to it."""
+        return self.terse or self.file == "-" or self.dumps_to_stdout
+
+    @property
+    def dumps_to_stdout(self) -> bool:
+        """Whether nothing but the ads is printed."""
+        return self.dump and self.dry_run == "-"
 
 
 _NO_FILE = """
@@ -202,9 +208,9 @@ def _set(options: SubmitOptions, name: str, value: str, suffix: str) -> None:
             raise SubmitError(
                 "condor_submit: -dump <file> and -dry-run <file> cannot be used together\n"
             )
-        if suffix:
+        if suffix not in ("", "full"):
             raise SubmitError(f"unknown option {suffix} for -dry-run:<opts>\n")
-        options.dry_run, options.dump = value, name == "dump"
+        options.dry_run, options.dump, options.full = value, name == "dump", bool(suffix)
     elif name == "remote":
         options.remote, options.spool = value, True
     elif name == "append":

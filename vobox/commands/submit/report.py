@@ -37,20 +37,22 @@ class Report:
     @property
     def file(self) -> str:
         """What -dry-run and -dump write into a file."""
-        return "".join(self._stored)
+        return ("\n" if self._options.full else "").join(self._stored)
 
     def add_job(self, cluster: int, proc: int, ad: Ad) -> None:
         """Print that one job was made.
 
         ``cluster`` and ``proc``: its id; ``ad``: what ``-verbose`` prints.
         """
-        if self._options.dry_run == "-":
+        if self._options.full:
+            self._stored.append(format_ad(ad))
+        elif self._options.dry_run == "-":
             self._pieces.append(self._format_stored(ad))
         elif self._options.dry_run:
             self._stored.append(self._format_stored(ad))
         if self._options.verbose:
-            self._pieces.append(f"\n** Proc {cluster}.{proc}:\n{format_ad(ad)}")
-        elif not self._options.terse:
+            self._pieces.append(f"\n** Proc {cluster}.{proc}:\n{format_ad(ad)}\n")
+        elif not (self._options.terse or self._options.dumps_to_stdout):
             self._pieces.append(".")
 
     def _format_stored(self, ad: Ad) -> str:
@@ -66,15 +68,16 @@ class Report:
     def finish(self, cluster: int, count: int) -> None:
         """Print that all jobs were submitted; ``count``: how many."""
         options = self._options
-        if not options.quiet:
+        if not options.quiet or options.dumps_to_stdout:
             self._pieces.append("\n")
-        if options.verbose or not count:
-            return
+        verb = "dry-run" if options.dry_run and not options.dump else "submitted"
+        summary = f"{count} job(s) {verb} to cluster {cluster}.\n"
         if options.terse:
-            self._pieces.append(f"{cluster}.0 - {cluster}.{count - 1}\n")
-        else:
-            verb = "dry-run" if options.dry_run and not options.dump else "submitted"
-            self._pieces.append(f"{count} job(s) {verb} to cluster {cluster}.\n")
+            summary = f"{cluster}.0 - {cluster}.{count - 1}\n"
+        if count and not options.verbose and not options.dumps_to_stdout:
+            self._pieces.append(summary)
+        if options.full and options.dry_run == "-":
+            self._pieces.append(f"\n{self.file}")
 
 
 def _find_own(ad: Ad) -> set[str]:
@@ -87,6 +90,6 @@ def _format_value(ad: Ad, name: str) -> str:
 
 
 def format_ad(ad: Ad) -> str:
-    """Return ``Attr = value`` lines, sorted by name, and an empty one."""
+    """Return ``Attr = value`` lines, sorted by name."""
     names = sorted(_find_own(ad) | {"ClusterId", "ProcId", "JobStatus"}, key=str.lower)
-    return "".join(f"{name} = {_format_value(ad, name)}\n" for name in names) + "\n"
+    return "".join(f"{name} = {_format_value(ad, name)}\n" for name in names)
