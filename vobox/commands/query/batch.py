@@ -1,7 +1,9 @@
 """condor_q's default table: one row for each batch of jobs.
 
-Jobs belong together that have one owner and one ``JobBatchName``, or else one
-cluster. Column widths follow the contents; nothing should parse this table.
+A cluster's jobs are in one row, whatever their names; clusters of one owner whose first
+jobs have one ``JobBatchName`` share theirs. Column widths follow the contents; nothing
+should parse this table.
+
 
 Job agents are clusters of one, a hundred thousand of them: a batch holds nothing but numbers.
 """
@@ -81,6 +83,7 @@ def _collect_batches(
 ) -> Collection[_Batch]:
     """Return the batches in the order of their first jobs."""
     batches: dict[int | tuple[str, str], _Batch] = {}
+    batch: _Batch | None = None
     for ad in ads:
         cluster, proc, state, whose, title, queued, number = ad.get_all(_ATTRIBUTES)
         job = (read_integer(cluster), read_integer(proc))
@@ -90,8 +93,9 @@ def _collect_batches(
         submitted = evaluator.read_number(ad, queued)
         procs = int(evaluator.read_number(ad, number))
         totals[status] += 1
-        key = (owner, name) if name else job[0]
-        batch = batches.get(key)
+        if batch is None or batch.last[0] != job[0]:
+            key = (owner, name) if name else job[0]
+            batch = batches.get(key)
         if batch is None:
             shown = name or f"ID: {job[0]}"
             batch = batches[key] = _Batch(owner, shown, job, job, submitted, procs)
@@ -110,7 +114,7 @@ def render_batch_table(
     """
     batches = _collect_batches(ads, evaluator, totals)
     owner_width = max([5, *(len(batch.owner) for batch in batches)])
-    name_width = max([_NAME_WIDTH, *(len(batch.name) for batch in batches)])
+    name_width = max([_NAME_WIDTH, *(len(batch.name) + 1 for batch in batches)])
     if not batches:
         name_width = _EMPTY_NAME_WIDTH
     # The HOLD column is there when a job is held, or when there is none to look at.

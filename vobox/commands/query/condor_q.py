@@ -42,7 +42,6 @@ _STATUSES: Final = {
     "held": (HELD,),
     "idle": (IDLE,),
 }
-_TABLES: Final = {"run": "run", "hold": "hold", "held": "hold", "idle": "idle"}
 #: Jobs that left the queue whose owners still count as submitters.
 RECENT_JOBS: Final = 1000
 _ANALYSES: Final = ("better-analyze", "better-analyse", "analyze", "analyse")
@@ -94,15 +93,28 @@ class _Query:
     submitter: str = ""
     #: an option that names a file of ads, and that file
     file: tuple[str, str] | None = None
-    table: str = "batch"  #: batch, queue, run, hold or totals
+    #: run, hold, idle, totals, factory or analysis; "": the table that batch names
+    kind: str = ""
+    #: whether there is a row for each batch, not for each job
+    batch: bool = True
+    #: whether -batch said so: it then counts more than ``kind``
+    chose_batch: bool = False
+    dag: bool = False
     clock: tables.Clock = "wall"
+
+    @property
+    def table(self) -> str:
+        """Return the kind of table: ``kind``, batch or queue."""
+        if self.chose_batch and self.kind != "analysis":
+            return "batch"
+        return self.kind or ("batch" if self.batch else "queue")
 
 
 def _parse(
     request: Request, view: QueueView, evaluator: Evaluator, files: OwnerFiles | None
 ) -> _Query:
     batch = _read_setting(request.env, "CONDOR_Q_DASH_BATCH_IS_DEFAULT", True)
-    query = _Query(Output(evaluator), table="batch" if batch else "queue")
+    query = _Query(Output(evaluator), batch=batch)
     for argument in COMMAND_LINE.parse(request.argv):
         if isinstance(argument, Word):
             query.selection.add_word(argument.text)
@@ -176,15 +188,20 @@ def _apply_plain(name: str, query: _Query) -> None:
         if query.selection.statuses not in (None, statuses):
             raise EarlyExit("-run and -hold/held or -idle are incompatible\n", stdout=USAGE)
         query.selection.statuses = statuses
-        query.table = _TABLES.get(name, query.table)
+        if query.kind != "totals":
+            query.kind = "hold" if name == "held" else name
     elif name in _ANALYSES:
-        query.table = "analysis"
-    elif name in ("totals", "factory"):
-        query.table = name
+        query.kind = "analysis"
+    elif name == "totals":
+        query.kind, query.chose_batch = name, False
+    elif name == "factory":
+        query.kind = name
     elif name in _CLOCKS:
         query.clock = _CLOCKS[name]
-    elif query.table in ("batch", "queue"):
-        query.table = "batch" if name in ("batch", "dag") else "queue"
+    elif name == "dag":
+        query.dag = True
+    else:
+        query.batch = query.chose_batch = name == "batch"
 
 
 def _render(
@@ -239,7 +256,8 @@ def _render_print_format(
 def _render_table(
     query: _Query, request: Request, view: QueueView, evaluator: Evaluator
 ) -> Iterator[str]:
-    rows = tables.TableRows(evaluator, query.clock)
+    rows = tables.TableRows(evaluator, query.clock, query.dag)
+    clock = "CPU" if query.clock == "cpu" else "RUN"
     totals: Counter[int] = Counter()
 
     def counted() -> Iterator[Ad]:
@@ -249,7 +267,7 @@ def _render_table(
             yield ad
 
     if query.table == "run":
-        yield tables.RUN_HEADER
+        yield tables.RUN_HEADER % clock
         yield from map(rows.render_run, counted())
         return
     if query.table == "idle":
@@ -270,7 +288,7 @@ def _render_table(
         yield tables.HOLD_HEADER
         yield from map(rows.render_hold, counted())
     else:
-        yield tables.CPU_HEADER if query.clock == "cpu" else tables.QUEUE_HEADER
+        yield (tables.DAG_HEADER if query.dag else tables.QUEUE_HEADER) % clock
         yield from map(rows.render_queue, counted())
     yield "\n" + _render_footer(totals, query, request, view) + "\n"
 

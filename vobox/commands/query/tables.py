@@ -17,9 +17,9 @@ from .renderers import format_date, format_duration
 #: What the RUN_TIME column shows: all runs, the current run, or processor time.
 Clock = Literal["wall", "current", "cpu"]
 
-QUEUE_HEADER: Final = " ID      OWNER            SUBMITTED     RUN_TIME ST PRI SIZE CMD\n"
-CPU_HEADER: Final = " ID      OWNER            SUBMITTED     CPU_TIME ST PRI SIZE CMD\n"
-RUN_HEADER: Final = " ID      OWNER            SUBMITTED     RUN_TIME HOST(S)\n"
+QUEUE_HEADER: Final = " ID      OWNER            SUBMITTED     %s_TIME ST PRI SIZE CMD\n"
+DAG_HEADER: Final = " ID      OWNER/NODENAME      SUBMITTED     %s_TIME ST PRI SIZE CMD\n"
+RUN_HEADER: Final = " ID      OWNER            SUBMITTED     %s_TIME HOST(S)\n"
 IDLE_HEADER: Final = " ID      OWNER          UNIVERSE  CPUS MEMORY STARTS LAST_HOST\n"
 FACTORY_HEADER: Final = (
     " ID      OWNER            SUBMITTED  LIMIT PRESNT   RUN    IDLE   HOLD NEXTID MODE DIGEST\n"
@@ -37,9 +37,10 @@ _ON_A_NODE: Final = (RUNNING, TRANSFERRING_OUTPUT, SUSPENDED)
 class TableRows:
     """Renders one job after the other."""
 
-    def __init__(self, evaluator: Evaluator, clock: Clock = "wall") -> None:
+    def __init__(self, evaluator: Evaluator, clock: Clock = "wall", dag: bool = False) -> None:
         self._evaluator = evaluator
         self._clock = clock
+        self._owner_width = 17 if dag else 14
 
     def render_queue(self, ad: Ad) -> str:
         """Render a row of ``condor_q -nobatch``."""
@@ -94,7 +95,8 @@ class TableRows:
         user = sanitize_cell(self._evaluator.read_string(ad, owner))
         submitted = format_date(self._evaluator.read_number(ad, queued))
         ran = format_duration(self.compute_run_time(ad))
-        return f"{read_integer(cluster):4}.{read_integer(proc):<3} {user:<14} {submitted} {ran}"
+        job = f"{read_integer(cluster):4}.{read_integer(proc):<3}"
+        return f"{job} {user:<{self._owner_width}} {submitted} {ran}"
 
     def _number(self, ad: Ad, name: str) -> float:
         return self._evaluator.number(ad, name)
