@@ -31,6 +31,7 @@ from .condor_status_tables import (
     render_collector_table,
     render_compact_table,
     render_name_table,
+    render_schedd_run_table,
     render_schedd_table,
     render_slot_table,
     render_state_table,
@@ -42,14 +43,15 @@ from .output import Output, parse_limit
 _KINDS: Final = {"startd": "slots", "slots": "slots", "schedd": "schedd"} | {
     name: name
     for name in (
-        "claimed", "avail", "collector", "master", "any", "negotiator", "submitters", "compact",
+        "claimed", "avail", "collector", "master", "any", "negotiator", "submitters",
         "run", "state",
     )
 } | {name: "other" for name, _least in OTHER_ADS}  # fmt: skip
+#: Kinds that show the schedd's ad.
+_SCHEDD: Final = ("schedd", "run")
 #: What the kind of query itself asks of a slot.
 _IMPLIED: Final = {
     "claimed": 'State == "Claimed"',
-    "run": 'State == "Claimed"',
     "avail": 'State == "Unclaimed" && Cpus > 0',
 }
 #: Characters that are left of a first column, as HTCondor leaves of Name and Machine.
@@ -76,7 +78,7 @@ def answer(
         raise EarlyExit(f"Error: Couldn't contact the condor_collector on {query.pool}.\n")
     trouble = " ".join(view.trouble.split())
     if trouble:
-        what = "job counts" if query.kind == "schedd" else "slots"
+        what = "job counts" if query.kind in _SCHEDD else "slots"
         raise EarlyExit(f"Error: communication error\nThe {what} are not known: {trouble}\n")
     ads = _select(query, view, evaluator, now)
     table = query.output.print_format
@@ -100,6 +102,7 @@ class _Query:
     sorted: bool = True
     limit: int | None = None
     totals_only: bool = False
+    compact: bool = False  #: a row for each machine
 
 
 def _parse(request: Request, query: _Query, files: OwnerFiles | None) -> None:
@@ -119,6 +122,8 @@ def _parse(request: Request, query: _Query, files: OwnerFiles | None) -> None:
 def _apply_option(flag: Flag, query: _Query) -> None:
     if flag.name in _KINDS:
         query.kind = _KINDS[flag.name]
+    elif flag.name == "compact":
+        query.compact = True
     elif flag.name in ("total", "totals"):
         query.totals_only = True
     elif flag.values:
@@ -148,7 +153,7 @@ def _select(query: _Query, view: QueueView, evaluator: Evaluator, now: float) ->
     if query.direct:
         ads = [ad for ad in ads if _has_name(ad, query.direct, view)]
         if not ads:
-            daemon = "schedd" if query.kind == "schedd" else "startd"
+            daemon = "schedd" if query.kind in _SCHEDD else "startd"
             raise EarlyExit(f"Error: Failed to locate {daemon} {query.direct}\n")
     for constraint in (_IMPLIED.get(query.kind, ""), *query.constraints):
         if constraint:
@@ -164,7 +169,7 @@ def _select(query: _Query, view: QueueView, evaluator: Evaluator, now: float) ->
 
 
 def _find_ads(kind: str, view: QueueView, now: float) -> Iterable[Ad]:
-    if kind == "schedd":
+    if kind in _SCHEDD:
         return [build_schedd_ad(view, now)]
     if kind == "collector":
         return [build_collector_ad(view, now)]
@@ -199,6 +204,8 @@ def _render(query: _Query, ads: list[Ad], evaluator: Evaluator) -> str:
         return "".join(query.output.render(lambda: ads))
     if query.kind == "schedd":
         return render_schedd_table(ads, query.totals_only)
+    if query.kind == "run":
+        return render_schedd_run_table(ads, query.totals_only)
     if query.kind == "collector":
         return render_collector_table(ads)
     if query.kind in ("master", "negotiator"):
@@ -207,12 +214,11 @@ def _render(query: _Query, ads: list[Ad], evaluator: Evaluator) -> str:
         return render_any_table(ads)
     if query.kind == "submitters":
         return render_submitter_table(ads, query.totals_only)
-    if query.kind == "compact":
+    if query.compact and query.kind in ("slots", "avail"):
         return render_compact_table(ads, evaluator, query.totals_only)
     if query.kind == "state":
         return render_state_table(ads, evaluator, query.totals_only)
-    with_users = query.kind in ("claimed", "run")
-    return render_slot_table(ads, evaluator, with_users, query.totals_only)
+    return render_slot_table(ads, evaluator, query.kind == "claimed", query.totals_only)
 
 
 def _fit_rows(table: str, width: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from vobox.classad.ad import Ad
@@ -12,9 +12,14 @@ from .daemon_ads import COUNTS
 from .renderers import format_duration
 from .tables import sanitize_cell
 
-#: State of a slot → its column among the totals. Pilots know three of them.
-_STATES: Final = ("Owner", "Claimed", "Unclaimed", "Matched", "Preempting", "Drain", "Backfill")
-_WIDTHS: Final = (5, 7, 9, 7, 10, 6, 8, 6)
+#: State of a slot: its column among the totals. Pilots know three of them.
+_STATES: Final = (
+    "Owner", "Claimed", "Unclaimed", "Matched", "Preempting", "Drain", "Backfill", "BkIdle"
+)  # fmt: skip
+#: The same below ``-state``, where the rows are activities.
+_STATES_OF_ACTIVITIES: Final = (
+    "Owner", "Unclaimed", "Claimed", "Preempting", "Matched", "Drain", "Backfill", "BkIdle"
+)  # fmt: skip
 #: Characters that the names in front of the totals have at least.
 _KEY_WIDTH: Final = 14
 
@@ -38,11 +43,11 @@ def render_slot_table(
 
 def _render_rows(ads: list[Ad], evaluator: Evaluator) -> list[str]:
     # as HTCondor: the numbers are not padded to the widest, only their heading is
-    memory = [f"{ad.number('Memory'):4}" if "Memory" in ad else "[??]" for ad in ads]
+    memory = [f"{ad.number('Memory'):6}" if "Memory" in ad else "[????]" for ad in ads]
     ages = [format_duration(evaluator.now - ad.number("EnteredCurrentActivity")) for ad in ads]
     cells = [mem + age for mem, age in zip(memory, ages, strict=True)]
     columns = (
-        *_build_platform_columns(ads, 10),
+        *_build_platform_columns(ads),
         _build_column("State", 9, [ad.text("State") for ad in ads]),
         _build_column("Activity", 8, [ad.text("Activity") for ad in ads]),
         ["LoadAv", *(_render_load(ad, evaluator) for ad in ads)],
@@ -53,7 +58,7 @@ def _render_rows(ads: list[Ad], evaluator: Evaluator) -> list[str]:
 
 def _render_claimed_rows(ads: list[Ad], evaluator: Evaluator) -> list[str]:
     columns = (
-        *_build_platform_columns(ads, 11),
+        *_build_platform_columns(ads),
         ["LoadAv", *(_render_load(ad, evaluator) for ad in ads)],
         _build_column("RemoteUser", 20, [ad.text("RemoteUser") for ad in ads]),
         _build_column("ClientMachine", 16, [ad.text("ClientMachine") for ad in ads]),
@@ -61,12 +66,10 @@ def _render_claimed_rows(ads: list[Ad], evaluator: Evaluator) -> list[str]:
     return [" ".join(parts) for parts in zip(*columns, strict=True)]
 
 
-def _build_platform_columns(
-    ads: list[Ad], system_width: int
-) -> tuple[list[str], list[str], list[str]]:
+def _build_platform_columns(ads: list[Ad]) -> tuple[list[str], list[str], list[str]]:
     return (
         _build_column("Name", 34, [ad.text("Name") for ad in ads]),
-        _build_column("OpSys", system_width, [ad.text("OpSys") for ad in ads]),
+        _build_column("OpSys", 10, [ad.text("OpSys") for ad in ads]),
         _build_column("Arch", 8, [ad.text("Arch") for ad in ads]),
     )
 
@@ -84,32 +87,42 @@ def _render_load(ad: Ad, evaluator: Evaluator) -> str:
     return f"{evaluator.number(ad, 'LoadAvg'):6.3f}"
 
 
-def _render_totals(ads: Iterable[Ad]) -> str:
-    platforms: dict[str, list[int]] = {}
+def _get_platform(ad: Ad) -> str:
+    arch, system = ad.text("Arch"), ad.text("OpSys")
+    return f"{arch}/{system}" if arch and system else ""
+
+
+def _render_totals(
+    ads: Iterable[Ad],
+    get_key: Callable[[Ad], str] = _get_platform,
+    states: Sequence[str] = _STATES,
+) -> str:
+    """Render how many slots are in each state.
+
+    ``get_key``: returns the row that counts a slot, "" for none; ``states``: the columns.
+    """
+    rows: dict[str, list[int]] = {}
     malformed = 0
     for ad in ads:
-        arch, system, state = ad.text("Arch"), ad.text("OpSys"), ad.text("State")
-        if not arch or not system or state not in _STATES:
+        key, state = get_key(ad), ad.text("State")
+        if not key or state not in states:
             malformed += 1
             continue
-        counts = platforms.setdefault(sanitize_cell(f"{arch}/{system}"), [0] * len(_WIDTHS))
-        counts[_STATES.index(state)] += 1
-    width = max([_KEY_WIDTH, *map(len, platforms)])
-    headings = zip((*_STATES, "BkIdle"), _WIDTHS, strict=True)
+        counts = rows.setdefault(sanitize_cell(key), [0] * len(states))
+        counts[states.index(state)] += 1
+    width = max([_KEY_WIDTH, *map(len, rows)])
+    widths = [max(len(state), 6 if state == "Drain" else 0) for state in states]
+    headings = zip(states, widths, strict=True)
     lines = [f"{'':{width}} Total " + " ".join(f"{name:>{size}}" for name, size in headings), ""]
-    for platform in sorted(platforms):
-        lines.append(_render_total(platform, platforms[platform], width))
-    everything = [sum(column) for column in zip(*platforms.values(), strict=True)]
-    lines += ["", _render_total("Total", everything or [0] * len(_WIDTHS), width), ""]
+    everything = [sum(column) for column in zip(*rows.values(), strict=True)] or [0] * len(states)
+    for name, counts in [*sorted(rows.items()), ("", []), ("Total", everything)]:
+        numbers = " ".join(f"{n:{size}}" for n, size in zip(counts, widths, strict=False))
+        lines.append(f"{name:>{width}}{sum(counts):6} {numbers}" if counts else "")
+    lines.append("")
     if malformed:
         note = f"(Omitted {malformed} malformed ads in computed attribute totals)"
         lines += [f"{'':{width}}{note}", ""]
     return "".join(f"{line}\n" for line in lines)
-
-
-def _render_total(name: str, counts: list[int], width: int) -> str:
-    numbers = zip(counts, _WIDTHS, strict=True)
-    return f"{name:>{width}}{sum(counts):6} " + " ".join(f"{n:{size}}" for n, size in numbers)
 
 
 def render_schedd_table(ads: Iterable[Ad], totals_only: bool) -> str:
@@ -127,10 +140,26 @@ def render_schedd_table(ads: Iterable[Ad], totals_only: bool) -> str:
         sum(column) for column in zip(*(row[2:] for row in rows), strict=True)
     )
     totals = (
-        f"{'':20}{COUNTS[0]:>18} {COUNTS[1]:>18} {COUNTS[2]:>18}\n\n"
-        f"{'Total':>20}{running_jobs:>18} {idle_jobs:>18} {held_jobs:>18}\n"
+        f"\n{'':14}{COUNTS[0]:>18} {COUNTS[1]:>18} {COUNTS[2]:>18}\n\n{'':14}\n"
+        f"{'Total':>14}{running_jobs:>18} {idle_jobs:>18} {held_jobs:>18}\n"
     )
-    return totals if totals_only else listing + "\n" + totals
+    return totals if totals_only else listing + totals
+
+
+def render_schedd_run_table(ads: Iterable[Ad], totals_only: bool) -> str:
+    """Render the schedd's jobs and those that run; what only a schedd of HTCondor counts is empty.
+
+    ``totals_only``: nothing, as there are no totals.
+    """
+    names = [(sanitize_cell(ad.text("Name")), ad) for ad in ads]
+    if not names or totals_only:
+        return "\n" * totals_only
+    width = max(15, *(len(name) for name, _ad in names))
+    table = f"{'Name':<{width}} TotalJobs Shadows ActiveDAGs IdleDAGs RcntDone RcntStart\n\n"
+    for name, ad in names:
+        total, running = ad.number("TotalJobAds"), ad.number(COUNTS[0])
+        table += f"{name:<{width}} {total:>9} {running:>7} {0:>10} {0:>8} {'':>8} {'':>9}\n"
+    return table
 
 
 class _ScheddRow(NamedTuple):
@@ -148,11 +177,13 @@ def _build_schedd_row(ad: Ad) -> _ScheddRow:
 
 def render_collector_table(ads: Iterable[Ad]) -> str:
     """Render a row for each collector."""
-    lines = [f"{'Name':<34} {'Machine':<34} RunningJobs IdleJobs HostsTotal", ""]
-    for ad in ads:
-        run, idle, hosts = (ad.number(name) for name in ("RunningJobs", "IdleJobs", "HostsTotal"))
-        name, machine = ad.text("Name"), ad.text("Machine")
-        lines.append(f"{name:<34} {machine:<34} {run:>11} {idle:>8} {hosts:>10}")
+    rows = [(ad.text("Name"), ad.text("Machine"), ad) for ad in ads]
+    name_width = max([18, *(len(name) for name, _machine, _ad in rows)])
+    width = max([18, *(len(machine) for _name, machine, _ad in rows)])
+    lines = [f"{'Name':<{name_width}} {'Machine':<{width}} RunningJobs   IdleJobs HostsTotal", ""]
+    for name, machine, ad in rows:
+        run, idle, hosts = (ad.number(count) for count in ("RunningJobs", "IdleJobs", "HostsTotal"))
+        lines.append(f"{name:<{name_width}} {machine:<{width}} {run:>11} {idle:>10} {hosts:>10}")
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -170,9 +201,10 @@ def render_any_table(ads: list[Ad]) -> str:
     if not ads:
         return ""
     kinds = [ad.text("MyType") for ad in ads]
-    rows = zip(kinds, _list_names(ads), strict=True)
-    lines = [f"{'MyType':<18} {'TargetType':<18} Name", ""]
-    lines += [f"{kind:<18} {'None':<18} {name}" for kind, name in rows]
+    lines = [f"{'MyType':<18} {'TargetType':<18} {'Name':<41}", ""]
+    for kind, name in zip(kinds, _list_names(ads), strict=True):
+        target = "Job" if kind == "Machine" else "None"
+        lines.append(f"{kind:<18} {target:<18} {name:<41}")
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -183,17 +215,18 @@ def render_submitter_table(ads: list[Ad], totals_only: bool) -> str:
     counts = ("RunningJobs", "IdleJobs", "HeldJobs")
     names, machines = _list_names(ads), [ad.text("Machine") for ad in ads]
     numbers = [[ad.number(count) for count in counts] for ad in ads]
-    width, machine_width = max(28, *map(len, names)), max(18, *map(len, machines))
-    listing = f"{'Name':<{width}} {'Machine':<{machine_width}} RunningJobs IdleJobs HeldJobs\n\n"
+    key = max(map(len, names))
+    width, machine_width = max(15, key), max(12, *map(len, machines))
+    titles = "RunningJobs   IdleJobs   HeldJobs\n\n"
+    listing = f"{'Name':<{width}} {'Machine':<{machine_width}} {titles}"
+    totals = f"\n{'':{key}}{titles}"
     for name, machine, (run, idle, held) in zip(names, machines, numbers, strict=True):
-        listing += f"{name:<{width}} {machine:<{machine_width}} {run:>11} {idle:>8} {held:>8}\n"
-    everything = [sum(column) for column in zip(*numbers, strict=True)]
-    totals = f"{'':20}{counts[0]:>18} {counts[1]:>18} {counts[2]:>18}\n\n"
-    for name, (run, idle, held) in zip(names, numbers, strict=True):
-        totals += f"{name:>20}{run:>18} {idle:>18} {held:>18}\n"
-    run, idle, held = everything
-    totals += f"\n{'Total':>20}{run:>18} {idle:>18} {held:>18}\n"
-    return totals if totals_only else f"{listing}\n{totals}"
+        cells = f"{run:>11} {idle:>10} {held:>10}\n"
+        listing += f"{name:<{width}} {machine:<{machine_width}} {cells}"
+        totals += f"{name:>{key}}{cells}"
+    run, idle, held = (sum(column) for column in zip(*numbers, strict=True))
+    totals += f"\n{'Total':>{key}}{run:>11} {idle:>10} {held:>10}\n"
+    return totals if totals_only else listing + totals
 
 
 def render_compact_table(ads: list[Ad], evaluator: Evaluator, totals_only: bool) -> str:
@@ -224,8 +257,9 @@ def render_compact_table(ads: list[Ad], evaluator: Evaluator, totals_only: bool)
             f"{cpus:4} {'':4} {sum(gb):8.2f} {free_cpus:6} {free_gb:7.2f} {load:8.2f} "
             f"{_describe_states(slots)} {'':8} {max(gb):9.2f}"
         )
-    totals = "\n" + _render_totals(ads)
-    return totals if totals_only else "".join(f"{line}\n" for line in lines) + totals
+    if totals_only:
+        return "\n" + _render_totals(ads)
+    return "".join(f"{line}\n" for line in [*lines, ""]) + _render_totals(ads, _describe_platform)
 
 
 def _describe_platform(ad: Ad) -> str:
@@ -250,22 +284,18 @@ def render_state_table(ads: list[Ad], evaluator: Evaluator, totals_only: bool) -
     """
     if not ads:
         return ""
-    columns = (
-        _build_column("Name", 34, [ad.text("Name") for ad in ads]),
-        ["Cpu", *(f"{ad.number('Cpus'):3}" for ad in ads)],
-        ["Mem  ", *(f"{ad.number('Memory'):5}" for ad in ads)],
-        ["LoadAv", *(_render_load(ad, evaluator) for ad in ads)],
-        ["   KbdIdle", *("[????????]" for _ad in ads)],
-        _build_column("State", 9, [ad.text("State") for ad in ads]),
-        ["   StateTime", *(_render_age(ad, "EnteredCurrentState", evaluator) for ad in ads)],
-        _build_column("Activ", 8, [ad.text("Activity") for ad in ads]),
-        ["  ActvtyTime", *(_render_age(ad, "EnteredCurrentActivity", evaluator) for ad in ads)],
-    )
-    header, *rows = (" ".join(parts) for parts in zip(*columns, strict=True))
-    totals = "\n" + _render_totals(ads)
-    listing = f"{header}\n\n" + "".join(f"{row}\n" for row in rows)
+    heading, *names = _build_column("Name", 34, [ad.text("Name") for ad in ads])
+    listing = f"{heading} Cpu  Mem  LoadAv   KbdIdle    State     StateTime  Activ   ActvtyTime\n\n"
+    for name, ad in zip(names, ads, strict=True):
+        state, activity = (sanitize_cell(ad.text(each)) for each in ("State", "Activity"))
+        in_state, active = (
+            format_duration(evaluator.now - ad.number(f"EnteredCurrent{each}"))
+            for each in ("State", "Activity")
+        )
+        # no pilot looks at keyboards; the state is not padded, as with HTCondor
+        listing += (
+            f"{name} {ad.number('Cpus'):<3} {ad.number('Memory'):5} {_render_load(ad, evaluator)} "
+            f"{'[????????]':>12} {state} {in_state:>12} {activity:<6}{active}\n"
+        )
+    totals = "\n" + _render_totals(ads, lambda ad: ad.text("Activity"), _STATES_OF_ACTIVITIES)
     return totals if totals_only else listing + totals
-
-
-def _render_age(ad: Ad, name: str, evaluator: Evaluator) -> str:
-    return f"{format_duration(evaluator.now - ad.number(name)):>12}"
