@@ -31,6 +31,7 @@ _ENDS = (b"...\n", b"</c>\n")
 class _Log:
     identity: tuple[int, int]
     size: int = 0
+    begin: int = 0  #: bytes before the events that are known
     events: set[int] = field(default_factory=set)  #: hashes
 
 
@@ -63,6 +64,8 @@ class UserLogIndex:
         if log is not None:
             log.events.add(hash(event))
             log.size += len(event)
+            if log.size - log.begin > 2 * MAX_READ:
+                del self._logs[path]  # its end is read again when it is asked for
 
     def _read(self, path: str) -> _Log | None:
         try:
@@ -79,7 +82,8 @@ class UserLogIndex:
             if log.size != status.st_size:
                 # the size as it was: what is appended meanwhile is read the next time
                 log.events, log.size = set(), status.st_size
-                file.seek(max(0, status.st_size - MAX_READ))
+                log.begin = max(0, log.size - MAX_READ)
+                file.seek(log.begin)
                 _add_events(file, log.events)
         self._logs[path] = log
         if len(self._logs) > MAX_LOGS:

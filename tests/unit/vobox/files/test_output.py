@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 import threading
 import tracemalloc
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from tests.support.schedd_parts import Events, Value, job_after, logged
 from thyme.protocol.events import Finished, HoldReason
 from thyme.protocol.job import SandboxFile
+from vobox.files import user_log_index
 from vobox.files.output import write_log, write_output
 from vobox.files.user_log_index import UserLogIndex
 from vobox.jobs.job import Job
@@ -201,6 +203,28 @@ def test_a_log_of_any_size_is_read_in_bounds(tmp_path: Path) -> None:
     assert UserLogIndex().has_event(str(path), event)
 
     assert tracemalloc.get_traced_memory()[1] < 10 * 1024 * 1024
+    tracemalloc.stop()
+
+
+def test_of_a_log_that_grows_for_ever_the_last_events_are_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user_log_index, "MAX_READ", 100_000)
+    path, logs = tmp_path / "log", UserLogIndex()
+    path.touch()
+    assert not logs.has_event(str(path), b"")
+    tracemalloc.start()
+
+    with path.open("ab", buffering=0) as log:
+        for number in range(2000):
+            event = b"%04d %s\n...\n" % (number, b"a" * 1000)
+            log.write(event)
+            logs.add(str(path), event)
+            if number % 100 == 0:
+                assert logs.has_event(str(path), event)
+
+    assert logs.has_event(str(path), event)
+    assert tracemalloc.get_traced_memory()[0] < 2000 * sys.getsizeof(hash(event))
     tracemalloc.stop()
 
 
