@@ -228,7 +228,7 @@ class DockerApi:
     def pull(self, name: str, credentials: str, tell: Callable[[dict[str, Any]], None]) -> None:
         """Pull until done; calls ``tell`` with each step.
 
-        ``credentials`` is a Docker config file.
+        ``credentials``: the Docker config file with the registry's login ("": Docker's own).
         """
         with self._translate_errors(name):
             client = self._new_client(PULL_SILENCE)

@@ -82,7 +82,7 @@ class DockerEngine:
         self._facts: EngineFacts | None = None
         self._group: PilotGroup | None = None
         self._protection: Protection | None = None
-        self._usage = UsageReader(self._api)
+        self._usage = UsageReader(self._api.read_stats)
         self._updates = FeatureUpdates(self._api.put_files)
         self._disk = DiskWatch(self._api.read_size)
         self._disk_is_limited = False
@@ -238,7 +238,7 @@ class DockerEngine:
         """Call ``wake``, from any thread, soon after a container starts or ends."""
         self._starts.wake = self._removals.wake = self._images.wake = wake
         self._events = EventWatch(
-            self._api,
+            self._api.open_events,
             wake,
             self._note_event,
             self._inspections.forget_all,

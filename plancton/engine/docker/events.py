@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from plancton.engine.pilot_spec import NODE_LABEL
 from plancton.errors import EngineError
@@ -26,14 +26,6 @@ class ContainerEvent:
     exit_code: int | None = None  #: of ``die``
 
 
-class EventSource(Protocol):
-    """What is needed of the engine's API."""
-
-    def open_events(self) -> Iterator[dict[str, Any]]:
-        """Return a stream of events.  Raises EngineError."""
-        ...
-
-
 class EventWatch:
     """A thread that reads the engine's events.
 
@@ -43,13 +35,13 @@ class EventWatch:
 
     def __init__(
         self,
-        source: EventSource,
+        open_stream: Callable[[], Iterator[dict[str, Any]]],
         wake: Callable[[], None],
         note: Callable[[ContainerEvent], bool],
         lost: Callable[[], None],
         image_changed: Callable[[], None],
     ) -> None:
-        self._source, self._wake = source, wake
+        self._open_stream, self._wake = open_stream, wake
         self._note, self._lost, self._image_changed = note, lost, image_changed
         self._closing = threading.Event()
         self._stream: Any = None
@@ -70,7 +62,7 @@ class EventWatch:
         wait = RETRY
         while not self._closing.is_set():
             try:
-                stream = self._source.open_events()
+                stream = self._open_stream()
             except EngineError:
                 # Listing the pilots fails with the same error, and reports it.
                 self._closing.wait(wait)

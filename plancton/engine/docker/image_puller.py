@@ -6,42 +6,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from plancton.errors import EngineError, NoSuchImage
 from plancton.model import ImageStatus
 
 from . import image_schedule
+from .api import DockerApi
 from .image_cleanup import ImageCleanup
 
 _log = logging.getLogger("plancton")
 
 
-class Registry(Protocol):
-    """What is needed of the engine's API."""
-
-    def inspect_image(self, name: str) -> dict[str, Any]:
-        """Return what the engine knows of an image.  Raises NoSuchImage, EngineError."""
-        ...
-
-    def pull(self, name: str, credentials: str, tell: Callable[[dict[str, Any]], None]) -> None:
-        """Pull an image and wait for it.  Raises EngineError.
-
-        ``name``: of the image; ``credentials``: the Docker config file with the
-        registry's login ("": Docker's own); ``tell`` is called with each line of progress that
-        Docker sends.
-        """
-        ...
-
-    def remove_image(self, image: str) -> None:
-        """Remove an image.  Raises EngineError."""
-        ...
-
-
 class ImagePuller:
     """Keeps the image of new pilots ready.  Safe in several threads."""
 
-    def __init__(self, api: Registry, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, api: DockerApi, now: Callable[[], float] = time.monotonic) -> None:
         self._api, self._now = api, now
         self.wake: Callable[[], None] = lambda: None
         self._lock = threading.Lock()

@@ -18,11 +18,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from plancton.engine.process import procfs
 from plancton.errors import Conflict, EngineError, EngineUnavailable, NotThere
 
+from .api import DockerApi
 from .listing import StopRequest, encode_stop_request
 
 _log = logging.getLogger("plancton")
@@ -36,22 +36,6 @@ HURRY_GRACE = 2.0
 _LISTEN, _LISTEN_MAX = 0.02, 1.0
 #: What engines say of a container that has ended meanwhile.
 _ENDED = ("not running", "not paused", "state exited", "state stopped")
-
-
-class SignalSender(Protocol):
-    """What is needed of the engine's API."""
-
-    def kill(self, container: str, signal: str) -> None:
-        """Send a signal to a container."""
-        ...
-
-    def unpause(self, container: str) -> None:
-        """Let a paused container go on."""
-        ...
-
-    def rename(self, container: str, name: str) -> None:
-        """Rename a container."""
-        ...
 
 
 def ignores_sigterm(pid: int) -> bool:
@@ -77,7 +61,7 @@ class Stops:
 
     def __init__(
         self,
-        api: SignalSender,
+        api: DockerApi,
         hurry: Callable[[str], None] = lambda _container: None,
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,

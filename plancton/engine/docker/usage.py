@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any
 
 from plancton.errors import EngineError, EngineUnavailable
 from plancton.model import PilotUsage, Usage
@@ -17,19 +17,11 @@ from .listing import ListedContainer
 _PARALLEL = 8
 
 
-class StatsSource(Protocol):
-    """What is needed of the engine's API."""
-
-    def read_stats(self, container: str) -> dict[str, Any]:
-        """Return the API's statistics of a container."""
-        ...
-
-
 class UsageReader:
     """Adds up usage; sums never decrease, though pilots end and groups are made again."""
 
-    def __init__(self, api: StatsSource) -> None:
-        self._api = api
+    def __init__(self, read_stats: Callable[[str], dict[str, Any]]) -> None:
+        self._read_stats = read_stats
         self._group_last = 0.0
         self._group_before = 0.0
         #: of containers outside the group, the most that was read of each
@@ -75,7 +67,7 @@ class UsageReader:
     def _read_one(self, row: ListedContainer) -> PilotUsage | None:
         """Return a container's usage from the engine; None if it ended meanwhile."""
         try:
-            return parse_stats(self._api.read_stats(row.id))
+            return parse_stats(self._read_stats(row.id))
         except EngineUnavailable:
             raise
         except EngineError:

@@ -58,7 +58,7 @@ def heard(*streams: list[dict[str, Any]] | EngineError) -> tuple[list[str], int]
 
     source = FakeSource(*streams)
     watch = docker_events.EventWatch(
-        source,
+        source.open_events,
         lambda: told.append("wake"),
         hear,
         lambda: told.append("lost"),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from plancton.engine.docker import image_schedule
+from plancton.engine.docker.api import DockerApi
 from plancton.engine.docker.image_cleanup import RETRY as RETRY_REMOVAL
 from plancton.engine.docker.image_puller import ImagePuller
 from plancton.engine.docker.image_schedule import LocalImage, PullState
@@ -136,7 +137,7 @@ def test_progress_is_reported_in_layers_and_megabytes() -> None:
     )
 
 
-class FakeRegistry:
+class FakeRegistry(DockerApi):
     """An engine's images; a pull waits until the test lets it go on."""
 
     def __init__(self) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from plancton.engine.docker.api import DockerApi
 from plancton.engine.docker.listing import StopRequest
 from plancton.engine.docker.stops import Stops
 from plancton.errors import Conflict, EngineUnavailable, NotThere
@@ -10,7 +11,7 @@ from tests.support.fake_node import FakeClock
 from tests.support.waiting import wait_until
 
 
-class FakeSignals:
+class FakeSignals(DockerApi):
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
         self.errors: list[Exception] = []
