@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from .agent import Behaviour, build_script
-from .counting import CommandResult, Query, count_agents
+from .commands import CondorCommands
+from .counting import CommandResult, count_agents
 from .decide import Limits, count_to_submit
 from .dialects import Dialect
 from .eventlog import parse_events
@@ -32,21 +32,6 @@ from .site import Site, Submission
 from .summary import AgentResult
 
 _ACCEPTED = re.compile(r"1 job\(s\) submitted to cluster (\d+)\.", re.ASCII)
-
-
-class BatchSystem(Protocol):
-    """The batch system's commands; ``CondorCommands`` is the real implementation."""
-
-    def ask(self, query: Query) -> CommandResult:
-        """Run a query's command; return its output and exit code."""
-        ...
-
-    def run(self, command: str, stdin: str = "", merge_stderr: bool = False) -> CommandResult:
-        """Run a shell command with this standard input; return its output and exit code.
-
-        ``command``: for the shell; ``merge_stderr``: its stderr is part of the output.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -78,7 +63,7 @@ class ComputingElement:
         orders: RunOptions,
         site: Site,
         user: str,
-        batch: BatchSystem,
+        batch: CondorCommands,
         directory: Path,
         proxy: str,
         say: Callable[[str], None],

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from demo_ce.agent import Behaviour
+from demo_ce.commands import CondorCommands
 from demo_ce.counting import CommandResult, Query
 from demo_ce.decide import Limits
 from demo_ce.dialects import DIALECTS
@@ -12,7 +13,7 @@ from demo_ce.site import Site
 NOW = 1_511_366_400.0
 
 
-class FakeBatchSystem:
+class FakeBatchSystem(CondorCommands):
     """Takes and counts jobs; a test ends them by writing their user logs."""
 
     def __init__(self) -> None:
