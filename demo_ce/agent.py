@@ -36,7 +36,7 @@ class Behaviour:
 def parse_behaviour(text: str, default: Behaviour) -> Behaviour:
     """Read ``exit:7``, ``signal:11`` or ``seconds:5``, or several of them with commas.
 
-    Raises BadUse with the part that is wrong.
+    Raises UsageError with the part that is wrong.
     """
     values = {"seconds": default.seconds, "exit": default.code, "signal": default.signal}
     for part in text.split(","):

@@ -1,8 +1,8 @@
 """The demo CE's exit codes and the errors that carry one.
 
 CeError
-├── BadUse       2   the command line is wrong
-└── SiteMute     3   the site's condor commands gave no usable answer in time
+├── UsageError   2   the command line or the site's configuration is wrong
+└── NoAnswer     3   the site's condor commands took no agent
 """
 
 from __future__ import annotations

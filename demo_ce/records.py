@@ -79,12 +79,9 @@ def find_fault(record: AgentRecord, now: AgentStatus, stdout: str, stderr: str) 
     meant = record.behaviour.expected_end()
     if now.outcome != meant:
         return f"ended with {now.outcome or 'no result'} instead of {meant}"
-    for text, name, path in (
-        (f"done {record.token}", "output", record.output),
-        ("compressed and verified", "output", record.output),
-    ):
+    for text in (f"done {record.token}", "compressed and verified"):
         if text not in stdout:
-            return f"its {name} {path} lacks {text!r}"
+            return f"its output {record.output} lacks {text!r}"
     if f"error stream of {record.token}" not in stderr:
         return f"its error file {record.error} lacks its token"
     return ""
