@@ -6,31 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_parts import NOW, Events, ad_of
 from tests.support.schedd_process import thin
+from tests.unit.vobox.client.log_texts import aborted, executing, submitted, terminated
 from thyme.protocol.job import JobId
 from vobox.client import user_log, wait
-from vobox.jobs import user_log_events
 from vobox.jobs.user_log_xml import convert_to_xml
 
 ONE, TWO = JobId(38, 0), JobId(40, 1)
 Ended = subprocess.CompletedProcess
-
-
-def submitted(job: JobId) -> str:
-    return user_log_events.format_submit(job, NOW, ad_of(job))
-
-
-def executing(job: JobId) -> str:
-    return user_log_events.format_execute(job, NOW, "slot1_7@node7")
-
-
-def terminated(job: JobId) -> str:
-    return user_log_events.format_terminated(job, Events(job).finished(), ad_of(job))
-
-
-def aborted(job: JobId) -> str:
-    return user_log_events.format_aborted(job, NOW, "via condor_rm (by user games)")
 
 
 ENDED = submitted(ONE) + executing(ONE) + submitted(TWO) + terminated(ONE) + aborted(TWO)

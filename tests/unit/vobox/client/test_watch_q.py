@@ -7,31 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_parts import NOW, Events, ad_of
 from tests.support.schedd_process import thin
 from tests.support.waiting import wait_until
+from tests.unit.vobox.client.log_texts import aborted, executing, submitted, terminated
 from thyme.protocol.job import JobId
 from vobox.client import watch_q
-from vobox.jobs import user_log_events
 
 JOBS = [JobId(38, proc) for proc in range(3)]
 OTHER = JobId(40, 0)
-
-
-def submitted(*jobs: JobId) -> str:
-    return "".join(user_log_events.format_submit(job, NOW, ad_of(job)) for job in jobs)
-
-
-def executing(job: JobId) -> str:
-    return user_log_events.format_execute(job, NOW, "slot1_7@node7")
-
-
-def terminated(job: JobId) -> str:
-    return user_log_events.format_terminated(job, Events(job).finished(), ad_of(job))
-
-
-def aborted(job: JobId) -> str:
-    return user_log_events.format_aborted(job, NOW, "via condor_rm (by user games)")
 
 
 def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
