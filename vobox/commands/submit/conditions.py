@@ -11,7 +11,8 @@ from vobox.commands.version import VERSION_NUMBERS
 from .errors import job_error
 from .macros import Expander
 
-_VERSION = re.compile(r"version\s*(>=|<=|==|!=|>|<)\s*(\d+(?:\.\d+){0,2})\Z", re.IGNORECASE)
+_VERSION = re.compile(r"version\s*(>=|<=|==|!=|>|<)\s*(\d+(?:\.\d+)+)\Z", re.IGNORECASE)
+_NO_VERSION = re.compile(r"version(\s*[<>=!]+\s*[\d.]+)?\Z", re.IGNORECASE)
 _DEFINED = re.compile(r"defined\s+([\w.]+)\Z", re.IGNORECASE)
 _COMPLEX = "complex conditionals are not supported"
 _TRUTH = {"true": True, "yes": True, "t": True, "false": False, "no": False, "f": False}
@@ -68,7 +69,7 @@ class IfBlocks:
         text = self._expander.expand(condition).strip()
         if negated := re.match(r"!\s*|not\s+", text, re.IGNORECASE):
             return not self._is_true(text[negated.end() :])
-        if not text and condition.strip():
+        if (not text and condition.strip()) or text.lower() == "defined":
             return False  # what expands to nothing
         if found := _DEFINED.match(text):
             name = found[1]
@@ -81,6 +82,8 @@ class IfBlocks:
             return float(text) != 0
         is_word = re.fullmatch(r"[\w./]*", text) is not None
         why = "expression is not a conditional" if is_word else _COMPLEX
+        if _NO_VERSION.match(text):
+            why = "the version literal is invalid"
         raise job_error(f"{condition} is not a valid if condition because {why}")
 
 

@@ -156,14 +156,25 @@ class _DescriptionReader:
                 raise job_error("an included text cannot hold a queue statement")
             self._queue(line)
         elif line.kind == "warning":
-            self._result.warnings.append(f"WARNING: {self._expander.expand(line.value)}\n")
+            self._result.warnings.append(f"WARNING: {self._say('Warning', line)}\n")
         elif line.kind == "error":
-            raise job_error(self._expander.expand(line.value))
+            bar = "|" if len(self._texts) > 1 else ""
+            said = [
+                each.strip().replace("WARNING: ", "\n|Submit:0:", 1)
+                for each in self._result.warnings
+            ]
+            what = self._say("Error", line) + "".join(reversed(said))
+            raise job_error(f"\n{bar}Submit:-1:{what}")
         elif line.kind == "include":
             self._include(line)
         else:
             what = " ".join(self._expander.expand(line.value).split())
             raise job_error(f"use {what}: this schedd has no templates; write its lines out")
+
+    def _say(self, kind: str, line: LogicalLine) -> str:
+        """Return the text of an error or a warning that the description gives itself."""
+        text = self._expander.expand(line.value)
+        return f'{kind} "{self._texts[-1]}", Line {line.number}: {text}'
 
     def _include(self, line: LogicalLine) -> None:
         found = _INCLUDE.match(" " + line.value)

@@ -56,8 +56,10 @@ class Report:
             self._pieces.append(".")
 
     def _format_stored(self, ad: Ad) -> str:
-        """Return a job as -dry-run stores it: the first one's ad, what differs of the others."""
-        before, self._before = self._before, ad.copy()
+        """Return a job as -dry-run stores it: the first one's ad, what differs in the others."""
+        before = self._before
+        if not before:
+            self._before = ad.copy()
         names = sorted(_find_own(ad), key=lambda name: (len(name), name))
         changed = (name for name in names if before.get(name) != ad[name])
         lines = [f"{name}={_format_value(ad, name)}" for name in changed]

@@ -203,7 +203,7 @@ def test_machine_count_of_parsl_and_nextflow_only_warns() -> None:
 def test_a_warning_of_the_description_is_printed() -> None:
     answer = FakeSubmitHost().submit(f"warning : careful\n{ONE}")
 
-    assert (answer.code, answer.stderr) == (0, "WARNING: careful\n")
+    assert (answer.code, answer.stderr) == (0, 'WARNING: Warning "e.sub", Line 1: careful\n')
 
 
 def test_a_lease_too_short_is_lengthened_with_a_warning() -> None:

@@ -56,7 +56,6 @@ SOURCES = TextSources(FILES, FileCache(FILES), CWD, FakeCaller())
         ("executable = agent.sh\nqueue x matching\n", 2, "Invalid Queue count expression"),
         ("x+=3\n", 1, ""),
         ("+x += 3\n", 1, ""),
-        ("error : the owner says no\n", 1, "the owner says no"),
         ("a = \udcff\n", 1, "the line is not UTF-8"),
         ("x = 1\0\n", 1, "the line holds a zero byte"),
     ],
