@@ -34,7 +34,7 @@ def format_job_ad_information(text: str, ad: Ad) -> str:
     if event is None or not isinstance(number, int) or number not in _TRIGGERS:
         return ""
     # an ad has an attribute once, however often and in whatever case it is named
-    found = Ad({name: literal(value) for name, value in event.items()})
+    found = Ad({n: literal(value) for n, value in event.items() if not isinstance(value, dict)})
     for name in names:
         if name in ad and literal_value(ad[name]) is not NOT_LITERAL:
             found[name] = ad[name]

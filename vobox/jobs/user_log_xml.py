@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Final
 from xml.sax.saxutils import escape
 
-Value = bool | int | float | str
+Literal = bool | int | float | str
+Value = Literal | dict[str, Literal]
 Attributes = dict[str, Value]
 
 _HEADER: Final = re.compile(r"(\d{3}) \((\d+)\.(\d+)\.(\d+)\) (\S+) (\S+) (.*)", re.DOTALL)
@@ -23,6 +24,8 @@ _CODES: Final = re.compile(r"Code (-?\d+) Subcode (-?\d+)")
 _RESOURCE: Final = re.compile(r"\t   (\w+)[^:]*: (.{8}) (.{8}) (.{9})")
 _REASON: Final = re.compile(r"\tReason: (.*)")
 _NUMBER: Final = re.compile(r"-?\d+")
+#: ``Attribute = literal`` in the notes of event 000
+_NOTE: Final = re.compile(r'(\w+) = ("(?:[^"\\]|\\.)*"|-?\d+|true|false)(?:; | \])')
 
 
 def convert_to_xml(text: str) -> str:
@@ -30,8 +33,7 @@ def convert_to_xml(text: str) -> str:
     attributes = read_event(text)
     if attributes is None:
         return text
-    lines = [f'    <a n="{each}">{_format(value)}</a>\n' for each, value in attributes.items()]
-    return "<c>\n" + "".join(lines) + "</c>\n"
+    return _format(attributes, "") + "\n"
 
 
 def read_event(text: str) -> Attributes | None:
@@ -52,14 +54,19 @@ def read_event(text: str) -> Attributes | None:
     }
 
 
-def _format(value: Value) -> str:
+def _format(value: Value | Attributes, indent: str) -> str:
+    if isinstance(value, dict):
+        inner = indent + "    "
+        lines = [f'{inner}<a n="{n}">{_format(each, inner)}</a>\n' for n, each in value.items()]
+        return "<c>\n" + "".join(lines) + f"{indent}</c>"
     if isinstance(value, bool):
         return f'<b v="{"t" if value else "f"}"/>'
     if isinstance(value, int):
         return f"<i>{value}</i>"
     if isinstance(value, float):
         return f"<r>{value:.15E}</r>"
-    return f"<s>{escape(value)}</s>"
+    doubled = value.replace("\\", "\\\\")  # as ClassAds in XML have it
+    return f"<s>{escape(doubled)}</s>"
 
 
 def _second(lines: list[str]) -> str:
@@ -69,15 +76,25 @@ def _second(lines: list[str]) -> str:
 def _read_submit(lines: list[str], _body: str) -> Attributes:
     found: Attributes = {"SubmitHost": lines[0].partition("host: ")[2]}
     found |= zip(("LogNotes", "UserNotes"), map(str.strip, lines[1:-1]), strict=False)
+    if notes := {name: _read_literal(text) for name, text in _NOTE.findall("".join(lines[1:2]))}:
+        found["StructuredNotes"] = notes
     return found
 
 
-def _read_execute(lines: list[str], _body: str) -> Attributes:
+def _read_literal(text: str) -> Literal:
+    if text[0] == '"':
+        return re.sub(r"\\(.)", r"\1", text[1:-1])
+    return text == "true" if text in ("true", "false") else int(text)
+
+
+def _read_execute(lines: list[str], body: str) -> Attributes:
     found: Attributes = {"ExecuteHost": lines[0].partition("host: ")[2]}
     for line in lines[1:-1]:
         name, colon, value = line.strip().partition(": ")
         if colon and name == "SlotName":
             found["SlotName"] = value
+    if offered := re.findall(r"^\t(\w+) = (\d+)$", body, re.MULTILINE):
+        found["ExecuteProps"] = {name: int(number) for name, number in offered}
     return found
 
 

@@ -13,7 +13,7 @@ from vobox.jobs.user_log_xml import convert_to_xml
 
 JOB = JobId(38, 2)
 MACHINE = Machine(4, 2000, 10**6, "X86_64", "LINUX", "Debian12")
-ODD = 'a < b & "c" > d'
+ODD = 'a < b & "c\\d" > e'
 RESOURCES = ad_of(
     JOB, RequestCpus=1, RequestMemory=128, CpusProvisioned=4, MemoryProvisioned=2000,
     JobCurrentStartDate=int(NOW), BytesSent=5.0,
@@ -23,7 +23,11 @@ TEXTS = {
     "notes": user_log_events.format_submit(
         JOB, NOW, ad_of(JOB, SubmitEventNotes=ODD, SubmitEventUserNotes="u")
     ),
+    "attributes": user_log_events.format_submit(
+        JOB, NOW, ad_of(JOB, JobBatchName=ODD, SubmitEventNotesAttrs="JobPrio", JobPrio=-5)
+    ),
     "execute": user_log_events.format_execute(JOB, NOW, "slot1_7@node"),
+    "offered": user_log_events.format_execute(JOB, NOW, "slot1_7@node", MACHINE),
     "evicted": user_log_events.format_evicted(JOB, NOW, USAGE, HoldReason(1013, 0, ODD), RESOURCES),
     "lost": user_log_events.format_evicted(
         JOB, NOW, Usage(), HoldReason(1008, 0, "no news"), ad_of(JOB)
