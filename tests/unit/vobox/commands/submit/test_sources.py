@@ -60,7 +60,13 @@ def test_what_is_not_reached_is_not_read() -> None:
     ("files", "source", "line", "depth", "problem"),
     [
         ({"a": "x = 1\nfoo bar\n"}, "a", 2, 1, ""),
-        ({"a": "include : b\n", "b": "\n\n\nerror : no good\n"}, "b", 4, 2, "no good"),
+        (
+            {"a": "include : b\n", "b": "\n\n\nerror : no good\n"},
+            "b",
+            4,
+            2,
+            '\n|Submit:-1:Error "b", Line 4: no good',
+        ),
         ({"a": "queue\n"}, "a", 1, 1, "an included text cannot hold a queue statement"),
         ({"a": "include : a\n"}, "a", 1, 8, "more than 8 texts include each other"),
         ({"a": "endif\n"}, "a", 1, 1, "endif without matching if"),
