@@ -22,6 +22,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 QDATE = 1_700_000_000
+#: Attributes that say where the ad was made.
+NOT_COMPARED = ("DiskUsage ", "FileSystemDomain ")
 ENVIRONMENT = {
     "FOO": "1",
     "BARA": "x y",
@@ -97,6 +99,7 @@ def make_proxy(path):
 def format_ad(plain, ad):
     lines = [f"{name} = {ad[name]}" for name in sorted(ad) if plain.get(name) != ad[name]]
     lines += [f"{name} is absent" for name in sorted(plain) if name not in ad]
+    lines = [line for line in lines if not line.startswith(NOT_COMPARED)]
     # lists and records are printed on several lines
     return "".join("\n" + re.sub(r"\n\s*", " ", line) for line in lines)
 
