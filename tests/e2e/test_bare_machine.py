@@ -45,6 +45,10 @@ TESTS = {
     "spin": "tests/model/test_model.py"
     "::test_the_protocol_has_its_properties_under_faults[no-fault]",
     "systemd": "tests/ansible/test_units.py::test_systemd_accepts_the_units[pip-docker]",
+    "man": "tests/unit/setup/test_programs.py"
+    "::test_man_renders_the_page_without_a_warning[thyme-worker.1]",
+    "zsh": "tests/unit/plancton/cli/test_completion.py"
+    "::test_zsh_registers_the_script_and_gets_the_words_of_the_command",
     "clients": "tests/clients/test_dask.py",
     "makeflow": "tests/clients/test_workflows.py"
     "::test_makeflow_itself_runs_a_workflow_and_reads_how_a_step_failed",
