@@ -16,16 +16,19 @@ Value = Literal | dict[str, Literal]
 Attributes = dict[str, Value]
 
 _HEADER: Final = re.compile(r"(\d{3}) \((\d+)\.(\d+)\.(\d+)\) (\S+) (\S+) (.*)", re.DOTALL)
-_USAGE: Final = re.compile(r"\t\t(Usr .*?, Sys .*?)  -  (Run|Total) (Remote|Local) Usage")
-_BYTES: Final = re.compile(r"\t(\d+)  -  (Run|Total) Bytes (Sent|Received) By Job")
-_TERMINATION: Final = re.compile(r"termination \((return value|signal) (-?\d+)\)")
+# A reason is a user's text and never begins a line: ``^`` keeps out what looks like one of these.
+_USAGE: Final = re.compile(r"(?m)^\t\t(Usr .*?, Sys .*?)  -  (Run|Total) (Remote|Local) Usage")
+_BYTES: Final = re.compile(r"(?m)^\t(\d+)  -  (Run|Total) Bytes (Sent|Received) By Job")
+_TERMINATION: Final = re.compile(
+    r"(?m)^\t+\([01]\) \w+ termination \((return value|signal) (-?\d+)\)"
+)
 _CORE: Final = re.compile(r"\t\(1\) Corefile in: (.*)")
 _CODES: Final = re.compile(r"Code (-?\d+) Subcode (-?\d+)")
-_RESOURCE: Final = re.compile(r"\t   (\w+)[^:]*: (.{8}) (.{8}) (.{9})")
+_RESOURCE: Final = re.compile(r"(?m)^\t   (\w+)\b[^:\n]*: (.{8}) (.{8}) (.{9})")
 _REASON: Final = re.compile(r"\tReason: (.*)")
 _NUMBER: Final = re.compile(r"-?\d+")
-#: ``Attribute = literal`` in the notes of event 000
-_NOTE: Final = re.compile(r'(\w+) = ("(?:[^"\\]|\\.)*"|-?\d+|true|false)(?:; | \])')
+#: ``Attribute = literal`` in the notes of event 000; ``\b``: a long word is looked at once
+_NOTE: Final = re.compile(r'\b(\w+) = ("(?:[^"\\]|\\.)*"|-?\d{1,18}|true|false)(?:; | \])')
 
 
 def convert_to_xml(text: str) -> str:

@@ -4,7 +4,6 @@ A cluster's jobs are in one row, whatever their names; clusters of one owner who
 jobs have one ``JobBatchName`` share theirs. Column widths follow the contents; nothing
 should parse this table.
 
-
 Job agents are clusters of one, a hundred thousand of them: a batch holds nothing but numbers.
 """
 

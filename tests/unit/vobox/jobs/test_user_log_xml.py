@@ -9,7 +9,7 @@ from tests.support.schedd_parts import NOW, USAGE, Events, ad_of
 from thyme.protocol.events import HoldReason, Machine, Usage
 from thyme.protocol.job import JobId
 from vobox.jobs import user_log_events
-from vobox.jobs.user_log_xml import convert_to_xml
+from vobox.jobs.user_log_xml import convert_to_xml, read_event
 
 JOB = JobId(38, 2)
 MACHINE = Machine(4, 2000, 10**6, "X86_64", "LINUX", "Debian12")
@@ -58,6 +58,38 @@ def read(path: Path, text: str) -> list[dict[str, object]]:
         return [dict(event) for event in log.events(stop_after=0)]
     finally:
         log.close()
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "\t   Cpus: 11111111 yyyyyyyy zzzzzzzzz",
+        "\t   Cpus   :        7        7         7",
+        "\t\tUsr 1, Sys 2  -  Run Remote Usage",
+        "\t9  -  Run Bytes Sent By Job",
+        "\t(1) Normal termination (return value 7)",
+    ],
+)
+def test_a_reason_that_looks_like_a_part_of_the_event_is_a_reason(reason: str) -> None:
+    plain, odd = (
+        read_event(
+            user_log_events.format_evicted(JOB, NOW, USAGE, HoldReason(1013, 0, text), RESOURCES)
+        )
+        for text in ("plain", reason)
+    )
+    assert plain and odd == {**plain, "Reason": reason}
+
+
+@pytest.mark.parametrize(
+    "notes",
+    ["a" * 1_000_000, f"[ a = {'9' * 5000} ]", 'a = "' * 200_000],
+    ids=["one word", "a number", "open strings"],
+)
+def test_long_notes_are_notes(notes: str) -> None:
+    # not in the square of its length, which would take hours
+    event = read_event(user_log_events.format_submit(JOB, NOW, ad_of(JOB, SubmitEventNotes=notes)))
+    assert event and event["LogNotes"] == notes
+    assert "StructuredNotes" not in event
 
 
 @pytest.mark.parametrize("name", TEXTS)
