@@ -146,6 +146,18 @@ def test_an_unknown_distribution_is_refused(tmp_path: Path) -> None:
     assert done.stderr == ("packages.sh: arch 1 is not known here: add a list and a branch\n")
 
 
+def test_an_image_that_there_is_not_is_named_before_anything_is_built() -> None:
+    done = subprocess.run(
+        [IMAGES / "build.sh", "vobox", "worker"], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        "build.sh: there is no image worker; there are: "
+        "worker-cc7 worker-el9 vobox plancton schedd influxdb\n"
+    )
+
+
 def test_all_that_goes_into_an_image_is_pinned() -> None:
     base = re.compile(r"(?:^ARG (?:BASE|PYTHON_BASE)=|BASE_WORKER_EL9:=)([^\s}]+)", re.MULTILINE)
     for file in (IMAGES / "build.sh", *IMAGES.glob("*/Dockerfile")):

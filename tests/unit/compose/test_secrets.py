@@ -143,3 +143,12 @@ def test_a_ca_without_its_key_signs_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(SetupFailed, match=r"ca\.key is missing"):
         make_certificates.make_missing(tmp_path, "a")
+
+
+def test_what_openssl_refuses_is_told_in_its_words(tmp_path: Path) -> None:
+    # a common name has at most 64 characters
+    with pytest.raises(
+        SetupFailed, match=r"^secrets/server\.pem: openssl says: (?s:.*)string too long"
+    ):
+        make_certificates.make_missing(tmp_path, "a" * 65)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ca.key", "ca.pem"]
