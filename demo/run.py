@@ -111,8 +111,10 @@ class Demo:
         group = self._watcher.find_pilot(record)
         if not group:
             raise Broken(f"agent {record.number} runs ({record.job}), but no pilot has it")
-        for process in group:
-            processes.send_signal(process, signal.SIGKILL)
+        # As the end of a container does, at one moment: nothing acts on the death of another.
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for process in group:
+                processes.send_signal(process, number)
 
     def _finish(self) -> Result:
         """Drain the node, check every job, stop the schedd, check that nothing is left."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,39 +106,58 @@ def measure_trees(roots: Iterable[int]) -> dict[int, PilotUsage]:
     that are mapped can be dropped and are counted as available by the kernel.
     """
     table = {process.pid: process for process in _everything()}
-    children: dict[int, list[int]] = {}
-    for process in table.values():
-        children.setdefault(process.parent, []).append(process.pid)
+    children = _map_children(table.values())
     found = {}
     for root in roots:
-        cpu, memory, todo = 0.0, 0, [root]
-        while todo:
-            pid = todo.pop()
-            if pid in table:
-                cpu += table[pid].cpu_seconds
-                memory += _anonymous(pid)
-                todo += children.get(pid, [])
-        found[root] = PilotUsage(cpu, memory)
+        members = [table[pid] for pid in _walk(root, children) if pid in table]
+        found[root] = PilotUsage(
+            sum(member.cpu_seconds for member in members),
+            sum(_anonymous(member.pid) for member in members),
+        )
     return found
 
 
 def kill_marked(pilot: str) -> int:
-    """SIGKILL every process that carries the pilot's mark; return how many there were.
+    """SIGKILL every process that carries the pilot's mark, and what it started.
 
-    Only needed when the shim itself was killed: what it left has other parents now.
+    Only needed when the shim itself was killed: what it left has other parents now. A job's
+    environment is clean; it dies with its worker, but not before the worker is gone.
+
+    Returns:
+        How many there were.
     """
     mark = f"{MARK_VARIABLE}={pilot}".encode()
+    children = _map_children(_everything())
+    found = {each for pid in _pids() if _is_marked(pid, mark) for each in _walk(pid, children)}
     killed = 0
-    for pid in _pids():
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                if mark not in file.read().split(b"\0"):
-                    continue
+    for pid in found:
+        with suppress(OSError):  # gone
             os.kill(pid, signal.SIGKILL)
             killed += 1
-        except OSError:
-            continue  # gone, or another user's, which cannot be part of the pilot
     return killed
+
+
+def _is_marked(pid: int, mark: bytes) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return mark in file.read().split(b"\0")
+    except OSError:
+        return False  # gone, or another user's, which cannot be part of the pilot
+
+
+def _map_children(processes: Iterable[ProcessStat]) -> dict[int, list[int]]:
+    children: dict[int, list[int]] = {}
+    for process in processes:
+        children.setdefault(process.parent, []).append(process.pid)
+    return children
+
+
+def _walk(root: int, children: Mapping[int, list[int]]) -> Iterator[int]:
+    """Yield a process and everything below it."""
+    todo = [root]
+    while todo:
+        yield (pid := todo.pop())
+        todo += children.get(pid, ())
 
 
 def _pids() -> list[int]:

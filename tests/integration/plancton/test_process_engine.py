@@ -119,6 +119,15 @@ def test_when_the_supervising_process_is_killed_everything_of_the_pilot_dies(
     wait_until(lambda: gone(escaped) and gone(main), "all processes gone")
 
 
+def test_what_a_process_of_the_pilot_started_without_its_environment_is_killed_with_it(
+    place: Place,
+) -> None:
+    name = place.start("env -i sleep 600 & echo $! > job; wait")
+    job = int(place.read(name, "job"))
+    assert procfs.kill_marked(name) == 3, "the supervising process, the shell, the job"
+    wait_until(lambda: gone(job), "the job is gone")
+
+
 def test_the_exit_code_of_a_killed_main_process_contains_the_signal(place: Place) -> None:
     name = place.start("sleep 600")
     pid = place.until(name, PilotState.RUNNING).pid

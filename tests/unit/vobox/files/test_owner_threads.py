@@ -108,6 +108,8 @@ def test_an_owner_whose_files_hang_is_waited_for_once(disk: Disk) -> None:
     assert disk.names() == ["c"]
     assert threads.is_late(ALICE) and not threads.is_late(BOB)
     assert threads.list_busy() == [ALICE]
+    # her thread began a little later than the wait for it
+    wait_until(lambda: threads.describe_wait(ALICE) != "", "her file has not answered for as long")
     assert threads.describe_wait(ALICE).startswith("/home/a has not answered for ")
     assert threads.list_waits().keys() == {ALICE}
 
