@@ -23,7 +23,6 @@ def make_site(
     groups: dict[str, list[str]],
     settings: dict[str, dict[str, Any]],
     *,
-    sysv: Collection[str] = (),
     engines: Collection[str] = (),
 ) -> Iterator[Site]:
     """Three hosts and an inventory; nothing was rolled out yet."""
@@ -32,7 +31,7 @@ def make_site(
         engine = DockerService(make.mktemp("docker"))
         stack.callback(engine.clean)
         engine.up()
-        hosts = Hosts(engine, directory, NODES, sysv=sysv, engines=engines)
+        hosts = Hosts(engine, directory, NODES, engines=engines)
         stack.callback(hosts.clean)
         hosts.network()
         index = directory / "index"
@@ -62,6 +61,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         # Not among Debian's packages: its files are provisioned, nothing runs.
         "dashboards": {"grafana_manage_package": False, "grafana_manage_service": False},
     }
-    with make_site(tmp_path_factory, groups, settings, sysv=["node1"]) as made:
+    with make_site(tmp_path_factory, groups, settings) as made:
         made.first = made.well("site", "-v")
         yield made

@@ -1,7 +1,7 @@
 """Containers that are a site's hosts: Debian with sshd and Python, and nothing else of ours.
 
 They reach each other and their mirror; the internet they do not reach. systemd runs in them as on
-a machine; where a host is to have init scripts, sshd alone does.
+a machine.
 """
 
 import os
@@ -19,9 +19,7 @@ from tests.support.waiting import wait_until
 
 IMAGE = "plancton-test-host"
 #: What an administrator finds on a freshly installed machine.
-_PACKAGES = "python3 openssh-server procps logrotate systemd systemd-sysv dbus iproute2"
-#: InfluxDB's init script raises the limit of open files, which a container may not.
-_LIMITS = "echo 'ulimit() { :; }' > /etc/default/influxdb"
+_PACKAGES = "python3 openssh-server procps systemd systemd-sysv dbus iproute2"
 #: Units that would look after the machine below, which is not theirs.
 _MASKED = (
     "systemd-sysctl.service systemd-udevd.service systemd-udev-trigger.service "
@@ -37,7 +35,6 @@ apt-get $O update -qq
 apt-get $O install -y -qq {_PACKAGES}
 mkdir -p /run/sshd /root/.ssh
 for unit in {_MASKED}; do ln -sf /dev/null /etc/systemd/system/$unit; done
-{_LIMITS}
 rm -rf /etc/ssh/ssh_host_* /var/lib/apt/lists/* /var/cache/apt/archives/*.deb
 """
 _KEYS = """\
@@ -45,7 +42,6 @@ ssh-keygen -A >/dev/null
 cat > /root/.ssh/authorized_keys <<'E'
 {key}E
 """
-_SSHD = "exec /usr/sbin/sshd -D -e"
 #: Its own part of the control groups is the host's to write.
 _SYSTEMD = """\
 for each in /sys/fs/cgroup /sys/fs/cgroup/*; do
@@ -60,10 +56,7 @@ _ENGINES = ["/var/lib/docker", "/var/lib/containerd", "/var/lib/containers"]
 
 
 class Hosts:
-    """``names`` as containers on a network of their own.
-
-    ``sysv``: those without systemd; ``engines``: those that can run containers themselves.
-    """
+    """``names`` as containers on a network of their own; ``engines`` run containers, too."""
 
     def __init__(
         self,
@@ -71,11 +64,10 @@ class Hosts:
         directory: Path,
         names: list[str],
         *,
-        sysv: Collection[str] = (),
         engines: Collection[str] = (),
     ) -> None:
         self.engine, self.directory, self.names = engine, directory, names
-        self.sysv, self.engines = sysv, engines
+        self.engines = engines
         self.docker = docker.DockerClient(engine.host, version="1.41", timeout=120)
         # One of 250, so that two sessions on one machine do not meet.
         self._net = f"10.213.{os.getpid() % 250}"
@@ -117,17 +109,16 @@ class Hosts:
         others = {name: self.address(name) for name in self.names}
         keys = _KEYS.format(key=self.key.with_suffix(".pub").read_text())
         for name in self.names:
-            systemd = name not in self.sysv
             one = self.docker.api.create_container(
                 IMAGE,
-                ["sh", "-ec", keys + (_SYSTEMD if systemd else _SSHD)],
+                ["sh", "-ec", keys + _SYSTEMD],
                 name=name,
                 hostname=name,
                 environment={"container": "docker"},
-                stop_signal="SIGRTMIN+3" if systemd else "SIGTERM",
+                stop_signal="SIGRTMIN+3",
                 # What engines store must not lie on an overlay itself.
                 volumes=_ENGINES if name in self.engines else [],
-                host_config=self._may(name, others),
+                host_config=self._may(others),
                 networking_config=self.docker.api.create_networking_config(
                     {"site": self.docker.api.create_endpoint_config(ipv4_address=others[name])}
                 ),
@@ -139,11 +130,8 @@ class Hosts:
             known.append(f"{name},{self.address(name)} {self._host_key(name)}")
         self.known.write_text("\n".join(known) + "\n")
 
-    def _may(self, name: str, others: dict[str, str]) -> Any:
+    def _may(self, others: dict[str, str]) -> Any:
         """Return what the machine below lets it do."""
-        if name in self.sysv:
-            # Debian's init scripts look at the processes of other users.
-            return self.docker.api.create_host_config(extra_hosts=others, cap_add=["SYS_PTRACE"])
         may = self.docker.api.create_host_config(
             extra_hosts=others,
             cap_add=_RIGHTS,

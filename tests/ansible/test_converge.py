@@ -1,7 +1,6 @@
 """A site of three hosts, rolled out and looked after by its playbooks.
 
-Pilots are processes here (test_containers has the others). node1 has init scripts, the others have
-systemd.
+Pilots are processes here; test_containers has the others.
 """
 
 import json

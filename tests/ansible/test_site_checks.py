@@ -39,7 +39,7 @@ _WHOLE = """\
 
 
 @pytest.mark.root
-def test_what_job_agents_need_is_looked_for(tmp_path: Path) -> None:
+def test_systemd_and_what_job_agents_need_are_looked_for(tmp_path: Path) -> None:
     play = tmp_path / "play.yml"
     play.write_text(_WHOLE.format(to=tmp_path))
     values = {"site_checks_cvmfs": ["nobody.example.org"], "site_checks_user_namespaces": True}
@@ -51,6 +51,8 @@ def test_what_job_agents_need_is_looked_for(tmp_path: Path) -> None:
 
     said = json.loads((tmp_path / "said").read_text())
 
+    # sd_booted(3)
+    assert any("systemd" in text for text in said) != Path("/run/systemd/system").is_dir()
     allowed = subprocess.run(["runuser", "-u", "nobody", "--", "unshare", "-U", "true"]).returncode
     begins = [text.partition(":")[0] for text in said if "/cvmfs/" in text or "namespaces" in text]
     assert begins == [
