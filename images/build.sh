@@ -48,13 +48,16 @@ done
 : "${BASE_WORKER_EL9:=docker.io/library/almalinux:9.6}"
 
 build() { # NAME
-    local own=() base
+    local file=images/${1%-*}/Dockerfile base labels=() label
     base=BASE_$(echo "$1" | tr 'a-z-' 'A-Z_')
-    [ -z "${!base:-}" ] || own=(--build-arg "BASE=${!base}")
+    base=${!base:-$(sed -n 's/^ARG BASE=//p' "$file")}
+    for label in "title=plancton/${1%-*}" "description=$(sed -n '1s/^# //p' "$file")" \
+        licenses=Apache-2.0 "version=$version" "revision=$revision" "base.name=$base"; do
+        labels+=(--label "org.opencontainers.image.$label")
+    done
     echo "build.sh: $prefix/$1:$tag" >&2
-    $docker build "${options[@]}" "${arguments[@]}" "${own[@]}" \
-        --build-arg "VERSION=$version" --build-arg "REVISION=$revision" \
-        -f "images/${1%-*}/Dockerfile" -t "$prefix/$1:$tag" .
+    $docker build "${options[@]}" "${arguments[@]}" "${labels[@]}" --build-arg "BASE=$base" \
+        -f "$file" -t "$prefix/$1:$tag" .
 }
 
 if [ "${PARALLEL:-no}" != yes ]; then
