@@ -39,8 +39,10 @@ MAX_SECONDS: Final = 3 * 86400.0
 MAX_WAITING: Final = 100_000
 #: Jobs read from the ledger at once: while it is read, its write-ahead log only grows.
 READ_JOBS: Final = 500
-#: Seconds of work after which the thread rests for as long: commands have the interpreter then.
+#: Seconds of work after which the thread rests for as long, and while a command is carried out, but
+#: not for longer than ``MAX_REST_SECONDS``: others have the interpreter then.
 TURN_SECONDS: Final = 0.01
+MAX_REST_SECONDS: Final = 1.0
 #: Seconds between two looks for files that are too old.
 CLEAN_SECONDS: Final = 60.0
 _FILE = re.compile(r"\.?history\.\d+\.\d+(\.new)?")
@@ -83,16 +85,19 @@ class HistoryFiles:
         directory: Path,
         open_ledger: Callable[[], LedgerSnapshot],
         wall: Callable[[], float] = time.time,
+        is_busy: Callable[[], bool] = lambda: False,
     ) -> None:
         """Write nothing yet.
 
         :param directory: is there already
         :param open_ledger: returns the ledger as it is at that moment
         :param wall: epoch seconds
+        :param is_busy: whether a command is being carried out
         """
         self._directory = directory
         self._open_ledger = open_ledger
         self._wall = wall
+        self._is_busy = is_busy
         self._has_failed = False
         self._changed = threading.Condition()
         #: guarded by it: the jobs whose files wait, and whether files of others may be missing
@@ -212,8 +217,10 @@ class HistoryFiles:
         self._keep(name, len(text), job.left_at)
 
     def _rest(self) -> None:
-        if time.monotonic() - self._turn_began > TURN_SECONDS:
+        if (began := time.monotonic()) - self._turn_began > TURN_SECONDS:
             time.sleep(TURN_SECONDS)
+            while self._is_busy() and time.monotonic() - began < MAX_REST_SECONDS:
+                time.sleep(TURN_SECONDS)
             self._turn_began = time.monotonic()
 
     def _keep(self, name: str, size: int, left_at: float) -> None:

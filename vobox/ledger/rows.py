@@ -29,10 +29,9 @@ _get_values: Final = attrgetter(*_VALUES)
 _STATE: Final = (*_VALUES, *_FLAGS)
 #: What ``decode_job`` reads, in this order.
 JOB_COLUMNS: Final = f"cluster, proc, {', '.join(_STATE)}, changes, dictionary, ad"
-_STORED_AD: Final = ("changes", "dictionary", "ad")
 _WRITTEN: Final = (
     "cluster", "proc", "owner", *_STATE, "has_policy", "qdate", "batch", "procs", "cmd",
-    "columns_match", *_STORED_AD,
+    "columns_match", "changes", "dictionary", "ad",
 )  # fmt: skip
 #: Writes what ``encode_job`` gives; not by REPLACE, which would write every index again.
 PUT_JOB: Final = (
@@ -40,9 +39,9 @@ PUT_JOB: Final = (
     "ON CONFLICT(cluster, proc) DO UPDATE SET "
     + ",".join(f"{name}=excluded.{name}" for name in _WRITTEN[2:])
 )
-#: Writes what ``encode_state`` gives.
+#: Writes what ``encode_state`` gives; the ad's text in the ledger stays.
 PUT_STATE: Final = (
-    f"UPDATE jobs SET {','.join(f'{name}=?' for name in (*_STATE, *_STORED_AD))},"  # noqa: S608
+    f"UPDATE jobs SET {','.join(f'{name}=?' for name in (*_STATE, 'changes'))},"  # noqa: S608
     "has_policy=max(has_policy,?) WHERE cluster=? AND proc=?"
 )
 
@@ -94,11 +93,11 @@ def may_keep_columns(changes: Changes, job: Job) -> bool:
     return len(touched) == 1 and changes.written["jobstatus"][1] == str(job.status)
 
 
-def encode_state(job: Job, stored: tuple[int | None, int | None, bytes]) -> tuple[object, ...]:
-    """Return the values for ``PUT_STATE``; ``stored``: its ad, as ``StoredAd.stored``."""
+def encode_state(job: Job, changes: int | None) -> tuple[object, ...]:
+    """Return the values for ``PUT_STATE``; ``changes``: the number of those of the stored ad."""
     # leave_in_queue keeps ended jobs for as long as it says
     has_policy = 1 if job.status in (COMPLETED, REMOVED) else 0
-    return (*_list_state(job), *stored, has_policy, *job.id)
+    return (*_list_state(job), changes, has_policy, *job.id)
 
 
 def _list_state(job: Job) -> tuple[object, ...]:

@@ -202,8 +202,10 @@ class Ledger:
             for job in jobs
             if job not in recent and job not in unwritten and job <= self._newest
         ):
-            for job in self._jobs(_OF_RUN, (cluster, first, min(last, _MAX_INTEGER))):
-                self._remember(job)
+            of_run = (cluster, first, min(last, _MAX_INTEGER))
+            recent.update((job.id, job) for job in self._jobs(_OF_RUN, of_run))
+        while len(recent) > RECENT:
+            recent.popitem(last=False)
 
     def put(self, job: Job) -> None:
         """Store the job's new state."""

@@ -31,7 +31,7 @@ class Health:
         self.loss = ""
         self._spool = spool
         self._clock = clock
-        self._in_command = False
+        self.is_in_command = False
         #: None: never since the start
         self._current_at: float | None = None
         #: since when it fails, by ``clock``; None: it works, or has just started
@@ -83,11 +83,11 @@ class Health:
     @contextlib.contextmanager
     def carrying_out_command(self) -> Iterator[None]:
         """Allow for the silence of the broker while a command is carried out."""
-        self._in_command = True
+        self.is_in_command = True
         try:
             yield
         finally:
-            self._in_command = False
+            self.is_in_command = False
 
     def describe_staleness(self) -> str:
         """Say why the ledger may be out of date, and how old it is; "" when it is current."""
@@ -95,7 +95,7 @@ class Health:
         if not self.trouble:
             # lost packets break a connection only after minutes
             late = age is not None and age > (
-                STALE_IN_COMMAND_SECONDS if self._in_command else STALE_SECONDS
+                STALE_IN_COMMAND_SECONDS if self.is_in_command else STALE_SECONDS
             )
             return f"no answer from the broker for {age:.0f} s" if late else self.loss
         return self.trouble if age is None else f"{self.trouble} (it is {age:.0f} s old)"

@@ -123,6 +123,7 @@ class ScheddState:
                 settings.history_dir,
                 lambda: LedgerSnapshot(ledger.path, settings.name, "", ""),
                 wall,
+                lambda: self.health.is_in_command,
             )
             if settings.history_dir
             else None

@@ -301,6 +301,26 @@ def test_what_changes_in_many_ads_alike_is_stored_once(ledger: Ledger) -> None:
     ledger.close()
 
 
+def test_a_new_state_leaves_each_ad_as_it_is_stored(ledger: Ledger) -> None:
+    for proc in range(2 * MANY + 2):
+        put(ledger, proc)
+    ledger = reopen(ledger)
+    put_many(ledger, "A", "1", MANY + 2)  # stored once, for these
+    put_many(ledger, "B", "2", 2)  # stored in the ads of these
+    for _ in range(2):
+        with ledger.transaction():
+            for proc in range(2 * MANY):
+                job = ledger.get(JobId(7, proc))
+                assert job is not None
+                ledger.put(replace(job, version=job.version + 1, ad=job.ad.copy()))
+        ledger = reopen(ledger)
+    found = [(job.version, *job.ad.get_all(("A", "B"))) for job in ledger.list_queue()]
+    assert found[:2] == [(2, "1", "2")] * 2
+    assert found[2 : MANY + 2] == [(2, "1", None)] * MANY
+    assert found[MANY + 2 :] == [(2, None, None)] * (MANY - 2) + [(0, None, None)] * 2
+    ledger.close()
+
+
 def test_changes_that_no_job_names_are_deleted(ledger: Ledger) -> None:
     for proc in range(MANY):
         put(ledger, proc)
