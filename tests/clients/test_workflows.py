@@ -102,71 +102,9 @@ def test_cromwell_submits_asks_whether_it_lives_and_kills(pool: Pool, place: Pat
     assert pool.call(f"condor_q {job}", place).returncode == 0
 
 
-# --- Makeflow: cctools batch_job_condor.c --------------------------------------------------------
+# --- Makeflow ------------------------------------------------------------------------------------
 
 MAKEFLOW = """\
-universe = vanilla
-executable = condor.sh
-arguments = {arguments}
-transfer_input_files = condor.data, 
-should_transfer_files = yes
-when_to_transfer_output = on_exit
-notification = never
-copy_to_spool = true
-transfer_executable = true
-keep_claim_idle = 30
-log = {log}
-getenv = true
-+JobMaxSuspendTime = 0
-queue
-"""  # noqa: W291 (a blank after the last comma, as it writes it)
-
-
-def makeflow_log(text: str) -> dict[int, list[tuple[int, int | None]]]:
-    """Cluster to (event, exit code or None), by its own sscanf."""
-    found: dict[int, list[tuple[int, int | None]]] = {}
-    lines = iter(text.splitlines())
-    for line in lines:
-        head = re.match(r"(\d+) \((\d+)\.(\d+)\.(\d+)\) (\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+)", line)
-        if head is None:
-            continue
-        code = None
-        if int(head[1]) == 5:
-            normal = re.match(r"\s*\((\d)\) Normal termination \(return value (\d+)\)", next(lines))
-            code = int(normal[2]) if normal else -1
-        found.setdefault(int(head[2]), []).append((int(head[1]), code))
-    return found
-
-
-def test_makeflow_knows_its_jobs_by_the_log_alone(pool: Pool, place: Path) -> None:
-    executable(place / "condor.sh", 'cat condor.data; [ "$1" = long ] && sleep 1000; exit $1\n')
-    (place / "condor.data").write_text("data\n")
-    log = place / "condor.logfile"
-    jobs = {}
-    for arguments in ("0", "7", "long"):
-        text = MAKEFLOW.format(arguments=arguments, log=log)
-        (place / "condor.submit").write_text(text)
-        done = pool.call("condor_submit condor.submit", place)
-        found = re.search(r"(\d+) job\(s\) submitted to cluster (\d+)", done.stdout)
-        assert found is not None, done
-        assert found[1] == "1"
-        jobs[arguments] = int(found[2])
-
-    def ends(event: int, *names: str) -> bool:
-        events = makeflow_log(log.read_text())
-        return all(event in [kind for kind, _ in events.get(jobs[name], [])] for name in names)
-
-    wait_until(lambda: ends(5, "0", "7"), "005 of two jobs", timeout=WAIT, state=log.read_text)
-    wait_until(lambda: ends(1, "long"), "001 of the third", timeout=WAIT, state=log.read_text)
-    events = makeflow_log(log.read_text())
-    assert dict(events[jobs["0"]])[5] == 0
-    assert dict(events[jobs["7"]])[5] == 7
-    assert "alias=" not in log.read_text()
-    assert pool.call(f"condor_rm {jobs['long']}", place).returncode == 0
-    wait_until(lambda: ends(9, "long"), "009 of the third", timeout=WAIT, state=log.read_text)
-
-
-REAL_MAKEFLOW = """\
 twice.txt: line.txt
 \tcat line.txt line.txt > twice.txt
 
@@ -180,7 +118,7 @@ def test_makeflow_itself_runs_a_workflow_and_reads_how_a_step_failed(
     pool: Pool, place: Path
 ) -> None:
     (place / "line.txt").write_text("one line\n")
-    (place / "good.makeflow").write_text(REAL_MAKEFLOW)
+    (place / "good.makeflow").write_text(MAKEFLOW)
     done = pool.call("timeout 100 makeflow -T condor good.makeflow", place)
     assert done.returncode == 0, done
     assert (place / "count.txt").read_text() == "2\n"

@@ -1,6 +1,5 @@
-"""The user log's text, read back by HTCondor's own reader and by the clients' patterns."""
+"""The user log's text, read back by HTCondor's own reader."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,13 +93,6 @@ def test_htcondors_own_reader_reads_every_event(tmp_path: Path) -> None:
     assert (hold["HoldReasonCode"], hold["HoldReasonSubCode"]) == (3, 55)
     assert hold["HoldReason"] == "first line|second|third"
     assert events[10]["ReturnValue"] == 3 and events[10]["TerminatedNormally"] is True
-
-
-def test_htcondors_own_reader_reads_a_death_by_signal(tmp_path: Path) -> None:
-    path = tmp_path / "log"
-    path.write_text(ended(code=None, signal=9))
-    (event,) = read(path)
-    assert event["TerminatedBySignal"] == 9 and event["TerminatedNormally"] is False
 
 
 @pytest.mark.parametrize(
@@ -281,16 +273,6 @@ def test_an_ended_job_says_what_it_used_asked_for_and_was_given(tmp_path: Path) 
     )  # fmt: skip
 
 
-def test_headers_are_padded_to_three_digits_and_grow_beyond() -> None:
-    when = "2026-11-22 13:25:12"
-    assert user_log_events.format_aborted(JobId(3, 1), NOW, "x").startswith(
-        f"009 (003.001.000) {when} Job was"
-    )
-    assert user_log_events.format_aborted(BIG, NOW, "x").startswith(
-        f"009 (12345.1234.000) {when} Job was"
-    )
-
-
 @pytest.mark.parametrize("text", ["a\nb", "a\r\nb", "a\x0bb\x0cc", "a\u2028b", "...", "\n...\n"])
 def test_no_reason_can_end_or_forge_an_event(text: str) -> None:
     for event in (
@@ -302,42 +284,6 @@ def test_no_reason_can_end_or_forge_an_event(text: str) -> None:
         user_log_events.format_execute(BIG, NOW, f"slot1@{text}"),
     ):
         assert event.splitlines().count("...") == 1 and event.endswith("\n...\n"), event
-
-
-def test_makeflows_scanner_finds_the_return_value() -> None:
-    lines = ended(code=3).splitlines()
-    header = re.match(
-        r"(\d+) \((\d+)\.(\d+)\.(\d+)\) (\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+)", lines[0]
-    )
-    assert header and [int(g) for g in header.groups()[:4]] == [5, 12345, 1234, 0]
-    assert re.match(r"\s\((\d)\) Normal termination \(return value (\d+)\)", lines[1])
-    by_signal = ended(code=None, signal=15).splitlines()
-    assert re.match(r"\s\((\d)\) Abnormal termination \(signal (\d+)\)", by_signal[1])
-    assert by_signal[2] == "\t(0) No core file"
-
-
-def test_arcs_patterns_find_host_and_usage() -> None:
-    text = whole_life(JobId(38, 0))
-    host = re.search(r"Job executing on host: *<([^:>]*)", text)
-    assert host and host[1] == "node7"
-    total = re.search(r"Usr (\d+ \d\d:\d\d:\d\d), .*Total Remote Usage", text)
-    assert total and total[1] == "1 01:01:01"
-    assert re.search(r"Image size of job updated: (\d+)", text)[1] == "125000"  # type: ignore[index]
-    run = re.search(
-        r"Usr (\d+ \d\d:\d\d:\d\d), Sys (\S+ \S+)  -  Run Remote Usage\n.*\n.*\n", ended()
-    )
-    assert run and run[1] == "0 00:00:01"
-
-
-def test_pulsars_substrings_are_there() -> None:
-    text = whole_life(JobId(38, 0))
-    for number in ("001", "004", "005"):
-        assert f"{number} (038." in text
-
-
-def test_no_alias_is_promised_to_cctools() -> None:
-    # newer cctools runs condor_rm -name ALIAS with whatever follows alias=
-    assert "alias=" not in whole_life(BIG)
 
 
 def test_a_batch_name_is_a_note_of_the_submit_event() -> None:
