@@ -209,15 +209,6 @@ def test_what_pilots_need_is_kept_ready_without_harm(bench: EngineTest) -> None:
     assert bench.engine.list_pilots() == ()
 
 
-def test_closing_leaves_pilots_alone(bench: EngineTest) -> None:
-    name = bench.start(bench.harness.sleeps())
-    pid = bench.until(name, PilotState.RUNNING).pid
-    bench.engine.close()
-    bench.engine = bench.harness.open()
-    assert bench.look(name).state is PilotState.RUNNING
-    assert pid == 1 or Path(f"/proc/{pid}").exists()
-
-
 def test_a_running_pilot_reads_what_it_is_told_later(bench: EngineTest) -> None:
     name = bench.start(bench.harness.awaits("wall_limit_secs", "888"))
     told = bench.until(name, PilotState.RUNNING)

@@ -9,7 +9,7 @@ import pytest
 from plancton.config.model import Config
 from plancton.engine.docker import api
 from plancton.engine.docker.engine import DockerEngine
-from plancton.errors import EngineError, EngineUnavailable
+from plancton.errors import EngineUnavailable
 from plancton.model import PilotState
 from tests.support.fake_node import FACTS
 from tests.support.real_docker import SLEEPS, DockerTest
@@ -237,10 +237,3 @@ def test_a_socket_that_we_may_not_open_is_reported_as_such(docker_service: Docke
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[3]
     )
     assert "permission denied; run as root or as a member of its group" in done.stdout, done.stderr
-
-
-def test_the_engine_refuses_to_remove_what_runs(bench: DockerTest) -> None:
-    name = bench.start()
-    bench.until(name, PilotState.RUNNING)
-    with pytest.raises(EngineError, match="is running; stop it first"):
-        bench.engine.remove(name)

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from thyme.admin import cli, passwords
-from thyme.admin.definitions import build_definitions
 from thyme.admin.roles import Role, list_roles
 from thyme.broker.amqp import topology
 from thyme.broker.lanes import list_queues, parse_bounds
@@ -55,17 +54,6 @@ def test_no_two_passwords_are_the_same() -> None:
 # --- what each may do ------------------------------------------------------------------
 
 
-def test_a_worker_may_write_where_no_job_queue_listens_and_nowhere_else() -> None:
-    worker = role("worker")
-    made = topology.build_topology(["alien_jobs"])
-    writable = [each.name for each in made.exchanges if re.search(worker.write, each.name)]
-    assert writable == [topology.WORK]
-    reached = {each.queue for each in made.bindings if each.exchange in writable}
-    assert reached == {topology.STREAM, topology.DEAD}
-    for exchange in ("", "amq.default", "amq.topic", "thyme", "thyme.schedd.x", "xthyme.work"):
-        assert not re.search(worker.write, exchange)
-
-
 def test_a_worker_reads_its_pools_lanes_where_there_are_some() -> None:
     lanes = list_queues("alien_jobs", parse_bounds("10m"))
     plain = role("worker", "alien_jobs", "other")
@@ -86,30 +74,6 @@ def test_a_pool_named_like_a_pattern_opens_no_other_pool() -> None:
     assert re.search(worker.read, topology.make_job_queue_name(".*"))
     assert not re.search(worker.read, "thyme.jobs.alien_jobs")
     assert not re.search(worker.topics["thyme.work"][0], "dead.alien_jobs")
-
-
-@pytest.mark.parametrize(
-    "key", ["event.finished", "event.evicted", "schedd.vobox1.example.org",
-            "idle.alien_jobs", "dead.alien_jobs"],
-)  # fmt: skip
-def test_a_worker_may_say_what_workers_say(key: str) -> None:
-    assert re.search(role("worker").topics["thyme.work"][0], key)
-
-
-def test_the_definitions_make_the_whole_topology() -> None:
-    pools = ["alien_jobs", "big/mem"]
-    users = {each.user: "secret" for each in list_roles(pools)}
-    document = build_definitions(pools, users, "grid", {})
-    made = topology.build_topology(pools)
-    assert {each["name"]: each["arguments"] for each in document["queues"]} == {
-        each.name: each.arguments for each in made.queues
-    }
-    assert {each["name"] for each in document["exchanges"]} == {"thyme", "thyme.work"}
-    assert [(b["source"], b["destination"], b["routing_key"]) for b in document["bindings"]] == [
-        (each.exchange, each.queue, each.key) for each in made.bindings
-    ]
-    everything = [*document["queues"], *document["bindings"], *document["permissions"]]
-    assert {each["vhost"] for each in everything} == {"grid"}
 
 
 # --- files -------------------------------------------------------------------------------
