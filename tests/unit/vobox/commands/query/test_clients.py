@@ -99,33 +99,6 @@ def test_jalien_reads_status_and_ce_from_merged_streams(
     assert found == [("1", where), ("2", where), ("2", where)]
 
 
-BLAH = (
-    '-format "%d" ClusterId -format "," ALWAYS -format "%d" JobStatus -format "," ALWAYS '
-    '-format "%f" RemoteSysCpu -format "," ALWAYS -format "%f" RemoteUserCpu -format "," ALWAYS '
-    '-format "%f" BytesSent -format "," ALWAYS -format "%f" BytesRecvd -format "," ALWAYS '
-    '-format "%f" RemoteWallClockTime -format "," ALWAYS -format "%d" ExitBySignal '
-    r'-format "," ALWAYS -format "%d" ExitCode -format "%d" ExitSignal -format "\n" ALWAYS'
-)
-
-
-def test_blah_reads_one_comma_list_a_job() -> None:
-    ended = {"RemoteSysCpu": 0.5, "RemoteUserCpu": 2.25, "BytesSent": 0.0, "BytesRecvd": 1.0}
-    view = FakeQueue(
-        [
-            job(1, 0, 4, ExitCode=3, **ended),
-            job(2, 0, 4, ExitBySignal=True, ExitSignal=9, **ended),
-            job(3),
-        ]
-    )
-    lines = run(f"condor_q {BLAH}", view).splitlines()
-    assert lines[0] == "1,4,0.500000,2.250000,0.000000,1.000000,0.000000,0,3"
-    assert lines[1] == "2,4,0.500000,2.250000,0.000000,1.000000,0.000000,1,9"
-    assert lines[2] == "3,1,,0.000000,,,0.000000,0,"
-    assert run(f"condor_q 2 {BLAH}", view).splitlines() == [lines[1]]
-    history = FakeQueue(left=view.queue)
-    assert run(f"condor_history -backwards -match 1 1 {BLAH}", history).splitlines() == [lines[0]]
-
-
 def test_alien_counts_an_agent_whose_hold_was_released() -> None:
     """CONDOR.pm drops every line with "undef" or "HoldReason" (grep -v)."""
     e = Events(attributes={"Cmd": "/bin/true"})
