@@ -13,18 +13,6 @@ from vobox.rpc.types import Answer
 # --- reasons ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("command", "attribute", "reason"),
-    [
-        ("condor_rm 5.0 -reason no_use", "RemoveReason", "no_use (by user alice)"),
-        ("condor_hold 5.0 -r wait", "HoldReason", "wait (by user alice)"),
-    ],
-)
-def test_reasons_say_who_did_it(queue: Queue, command: str, attribute: str, reason: str) -> None:
-    queue.run(*command.split())
-    assert queue.reason("5.0", attribute) == reason
-
-
 def test_hold_and_release_leave_code_subcode_and_reasons(queue: Queue) -> None:
     queue.run("condor_hold", "5.0", "-subcode", "77")
     ad = queue.bench.job(JobId(5, 0)).ad

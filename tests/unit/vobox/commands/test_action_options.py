@@ -52,23 +52,3 @@ def test_totals_are_one_line_a_group(queue: Queue) -> None:
     assert said.stdout.splitlines()[0] == (
         "5 Succeeded, 0 Failed, 0 Not Found, 0 Bad Status, 0 Already Done, 1 Permission Denied"
     )
-
-
-@pytest.mark.parametrize(
-    ("command", "counts"),
-    [("condor_hold", "3 Succeeded, 0 Failed, 0 Not Found, 0 Bad Status, 2 Already Done"),
-     ("condor_release", "2 Succeeded, 0 Failed, 0 Not Found, 0 Bad Status, 0 Already Done")],
-)  # fmt: skip
-def test_totals_of_a_constraint_leave_out_jobs_in_another_state(
-    queue: Queue, command: str, counts: str
-) -> None:
-    queue.run("condor_hold", "5")
-    said = queue.run(command, "-totals", "-constraint", "ClusterId < 7")
-    assert said.stdout.splitlines()[0] == f"{counts}, 0 Permission Denied"
-
-
-def test_a_job_that_is_named_twice_has_its_last_result_twice(queue: Queue) -> None:
-    queue.run("condor_hold", "5")
-    said = queue.run("condor_release", "5.0", "5.1", "5.0")
-    not_held = "Job 5.0 not held to be released\n"
-    assert said == Answer("Job 5.1 released\n", not_held * 2, 0)
