@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 from .condor_q import condor_q_af, condor_q_constraint, condor_q_table, condor_q_totals
 from .condor_submit import condor_submit
+from .dashboards import dashboards
 from .dispatch import dispatch
+from .goodput import goodput_agents, goodput_shared, goodput_whole
 from .latency import latency
 from .ledger_disk import ledger_disk
 from .many_workers import workers_8000, workers_17000
@@ -22,6 +24,9 @@ BENCHES: dict[str, Callable[[], Result]] = {
     "owner-speed": owner_speed,
     "reclaim": reclaim,
     "daemon-rest": daemon_rest,
+    "goodput-shared": goodput_shared,
+    "goodput-whole": goodput_whole,
+    "goodput-agents": goodput_agents,
     "condor-submit": condor_submit,
     "condor-q-totals": condor_q_totals,
     "condor-q-table": condor_q_table,
@@ -41,4 +46,5 @@ BENCHES: dict[str, Callable[[], Result]] = {
     "workers-8000": workers_8000,
     "workers-17000": workers_17000,
     "worker-rss": worker_rss,
+    "dashboards": dashboards,
 }

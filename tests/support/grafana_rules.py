@@ -250,6 +250,13 @@ def shown(
     return [one["shown"] for one in _display(wanted)]
 
 
+def step_of(panel: Mapping[str, Any], seconds: float) -> int:
+    """Milliseconds of a step of a panel over a period."""
+    span = round(1000 * seconds)
+    _learn_intervals([panel["interval"]], span)
+    return _INTERVALS[panel["interval"], span]
+
+
 #: Milliseconds of a step, by the panel's least interval and the milliseconds of the period.
 _INTERVALS: dict[tuple[str, int], int] = {}
 
