@@ -1,8 +1,9 @@
 """Write a file for each job that left the queue, for clients that read these (ARC).
 
 As in HTCondor's PER_JOB_HISTORY_DIR: ``history.C.P`` holds the job's ad as
-``Attr = value`` lines. They are a copy for others: nothing here reads them.
-The directory holds the newest files alone.
+``Attr = value`` lines. They are a copy for others: nothing here reads them. In
+a directory that the administrator names nothing is ever removed; our own holds
+the newest files alone.
 
 A thread of their own writes them: thousands of jobs that are removed at once keep nobody
 waiting, and neither does a file system that does not answer. What is not written when the
@@ -31,7 +32,7 @@ from vobox.ledger.snapshot import LedgerSnapshot, LeftJob
 
 log = logging.getLogger(__name__)
 
-#: Files, bytes of them, and seconds since their jobs left the queue, that the directory holds.
+#: Files, bytes of them, and seconds since their jobs left the queue, that our own directory holds.
 MAX_FILES: Final = 10_000
 MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_SECONDS: Final = 3 * 86400.0
@@ -49,26 +50,27 @@ _FILE = re.compile(r"\.?history\.\d+\.\d+(\.new)?")
 
 
 def get_directory(socket: Path) -> Path:
-    """Return the directory: beside the socket, in what a CE's container shares with us."""
+    """Return our own directory: beside the socket, in what a CE's container shares with us."""
     return socket.absolute().with_name(f"{socket.name}.history")
 
 
 def make_directory(path: Path) -> None:
-    """Make the directory, for all to read where we serve all; raises OSError."""
+    """Make our own directory, for all to read where we serve all; raises OSError."""
     mode = 0o755 if os.geteuid() == 0 else 0o700
     path.mkdir(mode=mode, exist_ok=True)
-    descriptor = _open(path)
+    descriptor = _open(path, True)
     try:
         os.fchmod(descriptor, mode)
     finally:
         os.close(descriptor)
 
 
-def _open(path: Path) -> int:
-    """Open the directory, only where nobody else can have put it there."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+def _open(path: Path, is_own: bool) -> int:
+    """Open a directory; our own only where nobody else can have put it there."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (os.O_NOFOLLOW if is_own else 0)
+    descriptor = os.open(path, flags)
     found = os.fstat(descriptor)
-    if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o022:
+    if is_own and (found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o022):
         os.close(descriptor)
         raise PermissionError(errno.EPERM, "another user could change it")
     return descriptor
@@ -84,6 +86,7 @@ class HistoryFiles:
         self,
         directory: Path,
         open_ledger: Callable[[], LedgerSnapshot],
+        is_own: bool = False,
         wall: Callable[[], float] = time.time,
         is_busy: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -91,11 +94,13 @@ class HistoryFiles:
 
         :param directory: is there already
         :param open_ledger: returns the ledger as it is at that moment
+        :param is_own: bound the directory, and remove what is too old or too much
         :param wall: epoch seconds
         :param is_busy: whether a command is being carried out
         """
         self._directory = directory
         self._open_ledger = open_ledger
+        self._is_own = is_own
         self._wall = wall
         self._is_busy = is_busy
         self._has_failed = False
@@ -103,7 +108,7 @@ class HistoryFiles:
         #: guarded by it: the jobs whose files wait, and whether files of others may be missing
         self._waiting: list[JobId] = []
         self._is_complete = True
-        #: name → bytes, and time at which the job left the queue, oldest first
+        #: name → bytes, and time at which the job left the queue, oldest first, of our own
         self._kept: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._bytes = 0
         self._turn_began = 0.0
@@ -143,9 +148,10 @@ class HistoryFiles:
         with self._changed:
             jobs, self._waiting = self._waiting, []
             is_complete, self._is_complete = self._is_complete, True
-        jobs = jobs[-MAX_FILES:]
+        if self._is_own:
+            jobs = jobs[-MAX_FILES:]
         try:
-            directory = _open(self._directory)
+            directory = _open(self._directory, self._is_own)
         except OSError as error:
             self._report(error)  # they are written after the next start
             return
@@ -169,19 +175,22 @@ class HistoryFiles:
         self._bytes = 0
         there = set(os.listdir(directory))
         # no more than these are tried where none can be written
-        for job in itertools.islice(self._list_left(), MAX_FILES):
+        for job in itertools.islice(self._list_left(), MAX_FILES if self._is_own else None):
             name = f"history.{job.id}"
-            if self._bytes > MAX_BYTES or job.left_at < self._wall() - MAX_SECONDS:
+            if self._is_own and (
+                self._bytes > MAX_BYTES or job.left_at < self._wall() - MAX_SECONDS
+            ):
                 break
             if name not in there:
                 self._write(directory, job)
-            elif (size := self._measure(directory, name)) is not None:
+            elif self._is_own and (size := self._measure(directory, name)) is not None:
                 self._keep(name, size, job.left_at)
             if name in self._kept:
                 self._kept.move_to_end(name, last=False)
-        for name in there - self._kept.keys():
-            if _FILE.fullmatch(name):
-                _remove(directory, name)
+        if self._is_own:
+            for name in there - self._kept.keys():
+                if _FILE.fullmatch(name):
+                    _remove(directory, name)
 
     def _list_left(self) -> Iterator[LeftJob]:
         """Yield the jobs of the history, the last that left the queue first."""
@@ -214,7 +223,8 @@ class HistoryFiles:
             _remove(directory, new)
             return
         self._has_failed = False
-        self._keep(name, len(text), job.left_at)
+        if self._is_own:
+            self._keep(name, len(text), job.left_at)
 
     def _rest(self) -> None:
         if (began := time.monotonic()) - self._turn_began > TURN_SECONDS:

@@ -45,6 +45,7 @@ class Settings:
     a running job is believed without news, unless it asks for another lease;
     ``policy_interval``: seconds between scans of the jobs' policies; ``max_attempts``:
     a job that lost so many workers is held; ``history_dir``: see ``history_files.py``;
+    ``owns_history``: whether that is our own, which holds the newest files alone;
     ``log_file``: the file to which standard error goes, if it is one;
     ``spool``: the directory of the ledger; ``serves_root``: whether uid 0 of a command's
     process, which may be that of another container, is believed to be ours;
@@ -58,6 +59,7 @@ class Settings:
     policy_interval: float = 60.0
     max_attempts: int = 5
     history_dir: Path | None = None
+    owns_history: bool = False
     log_file: Path | None = None
     spool: Path | None = None
     serves_root: bool = True
@@ -122,6 +124,7 @@ class ScheddState:
             HistoryFiles(
                 settings.history_dir,
                 lambda: LedgerSnapshot(ledger.path, settings.name, "", ""),
+                settings.owns_history,
                 wall,
                 lambda: self.health.is_in_command,
             )

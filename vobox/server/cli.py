@@ -136,6 +136,12 @@ def parser() -> argparse.ArgumentParser:
     )
     option("--prometheus", default="", metavar="ADDRESS:PORT", help="show them at /metrics there")
     option(
+        "--history-dir",
+        type=Path,
+        help="write a file history.C.P there for each job that ends, for good "
+        "(PER_JOB_HISTORY_DIR; SOCKET.history, for the newest jobs alone)",
+    )
+    option(
         "--no-root",
         action="store_true",
         help="read and write no files for root, who may be another container's",

@@ -80,7 +80,8 @@ def serve(options: argparse.Namespace) -> int:
         max_jobs_per_owner=options.max_jobs_per_owner,
         max_jobs_per_submission=options.max_jobs_per_submission,
         max_bytes_per_owner=options.max_bytes_per_owner,
-        history_dir=_make_history_dir(options.socket),
+        history_dir=_find_history_dir(options.history_dir, options.socket),
+        owns_history=options.history_dir is None,
         log_file=_find_log_file(),
         serves_root=not options.no_root,
         spool=ledger.path.parent.absolute(),
@@ -157,15 +158,22 @@ def _make_socket_directory(socket: Path) -> None:
         raise CannotServe(f"socket {socket}: {error.strerror or error}") from error
 
 
-def _make_history_dir(socket: Path) -> Path | None:
-    """Make the directory of history files and return it; None if we cannot have it."""
-    path = history_files.get_directory(socket)
+def _find_history_dir(path: Path | None, socket: Path) -> Path | None:
+    """Return the directory of history files, ours where none is named; None if we cannot have it.
+
+    Raises CannotServe for one that is named and cannot be written to.
+    """
+    if path is not None:
+        if not (path.is_dir() and os.access(path, os.W_OK | os.X_OK)):
+            raise CannotServe(f"--history-dir {path}: no directory that we can write to; make it")
+        return path.absolute()
+    own = history_files.get_directory(socket)
     try:
-        history_files.make_directory(path)
+        history_files.make_directory(own)
     except OSError as error:  # a CE that reads them is told that there are none
-        log.warning("no history files: directory %s: %s", path, error.strerror)
+        log.warning("no history files: directory %s: %s", own, error.strerror)
         return None
-    return path
+    return own
 
 
 def _find_log_file() -> Path | None:

@@ -157,7 +157,20 @@ def check_history_file(live: LiveSchedd, history: Path) -> None:
     assert path.read_text() == text
 
 
-def test_history_files_are_beside_the_socket_also_after_a_restart(live: LiveSchedd) -> None:
+def test_arcs_history_file_is_there_when_the_job_has_ended_and_after_a_restart(
+    live: LiveSchedd,
+) -> None:
+    history = live.directory / "history"
+    history.mkdir()
+    live.end()
+    live.options += ["--history-dir", str(history)]
+    live.start()
+    told = live.run("condor_config_val", "PER_JOB_HISTORY_DIR")
+    assert told.stdout == f"{history}\n"
+    check_history_file(live, history)
+
+
+def test_history_files_are_beside_the_socket_by_default(live: LiveSchedd) -> None:
     told = live.run("condor_config_val", "PER_JOB_HISTORY_DIR", "HISTORY")
     history = Path(told.stdout.splitlines()[0])
     assert told.stdout == f"{history}\n{history}/history\n"
@@ -178,3 +191,14 @@ def test_a_schedd_that_cannot_make_its_history_directory_serves_without(live: Li
     line = f"thyme-schedd: no history files: directory {history}: File exists"
     assert [each for each in live.said().splitlines() if each.endswith(line)]
     assert live.run("condor_q").returncode == 0
+
+
+def test_a_history_directory_that_is_none_is_said_at_the_start(live: LiveSchedd) -> None:
+    live.end()
+    done = subprocess.run(
+        live.command("--history-dir", "/nonexistent"), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 5
+    assert done.stderr == (
+        "thyme-schedd: --history-dir /nonexistent: no directory that we can write to; make it\n"
+    )

@@ -22,17 +22,18 @@ from vobox.ledger.snapshot import LedgerSnapshot
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
     made = ScheddHarness(tmp_path)
-    history_files.make_directory(tmp_path / "history")
+    (tmp_path / "history").mkdir()
     start(made)
     yield made
     made.close()
 
 
-def start(bench: ScheddHarness) -> HistoryFiles:
+def start(bench: ScheddHarness, is_own: bool = False) -> HistoryFiles:
     """Start without what was known of the directory; ``write`` is called by hand."""
     bench.state.history = HistoryFiles(
         bench.directory / "history",
         lambda: LedgerSnapshot(bench.ledger.path, SCHEDD, "", ""),
+        is_own,
         bench.wall,
     )
     return bench.state.history
@@ -135,59 +136,77 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [each.getMessage() for each in caplog.records if "history" in each.getMessage()]
 
 
+@pytest.fixture
+def own(bench: ScheddHarness) -> ScheddHarness:
+    """Give the schedd a directory of its own, which is bounded."""
+    history_files.make_directory(bench.directory / "history")
+    start(bench, is_own=True)
+    return bench
+
+
 def restart(bench: ScheddHarness) -> dict[str, str]:
     """Return what is in the directory after a start."""
-    start(bench).complete()
+    start(bench, is_own=True).complete()
     return files(bench)
 
 
-def test_the_directory_holds_the_newest_files_also_after_a_start(
-    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
+def test_our_own_directory_holds_the_newest_files_also_after_a_start(
+    own: ScheddHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history_files, "MAX_FILES", 2)
     for cluster in (9, 3, 5):  # the newest counts, not the highest id
-        leave(bench, cluster)
-        files(bench)
-        bench.wall.now += 10
-    assert sorted(read(bench)) == ["history.3.0", "history.5.0"]
-    (bench.directory / "history" / "history.3.0").unlink()
-    assert sorted(restart(bench)) == ["history.3.0", "history.5.0"]
-    leave(bench, 7)
-    assert sorted(files(bench)) == ["history.5.0", "history.7.0"]
+        leave(own, cluster)
+        files(own)
+        own.wall.now += 10
+    assert sorted(read(own)) == ["history.3.0", "history.5.0"]
+    (own.directory / "history" / "history.3.0").unlink()
+    assert sorted(restart(own)) == ["history.3.0", "history.5.0"]
+    leave(own, 7)
+    assert sorted(files(own)) == ["history.5.0", "history.7.0"]
 
 
-def test_what_is_too_old_is_removed_and_does_not_come_back(bench: ScheddHarness) -> None:
-    leave(bench, 1)
-    bench.wall.now += 2 * 86400
-    leave(bench, 2)
-    assert sorted(files(bench)) == ["history.1.0", "history.2.0"]
-    bench.wall.now += 86400 + 60  # no job leaves any more
-    assert sorted(files(bench)) == ["history.2.0"]
-    assert sorted(restart(bench)) == ["history.2.0"]
+def test_what_is_too_old_is_removed_and_does_not_come_back(own: ScheddHarness) -> None:
+    leave(own, 1)
+    own.wall.now += 2 * 86400
+    leave(own, 2)
+    assert sorted(files(own)) == ["history.1.0", "history.2.0"]
+    own.wall.now += 86400 + 60  # no job leaves any more
+    assert sorted(files(own)) == ["history.2.0"]
+    assert sorted(restart(own)) == ["history.2.0"]
 
 
-def test_the_bytes_of_the_directory_are_bounded(
-    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
+def test_the_bytes_of_our_own_directory_are_bounded(
+    own: ScheddHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leave(bench, 1)
-    size = len(files(bench)["history.1.0"])
+    leave(own, 1)
+    size = len(files(own)["history.1.0"])
     monkeypatch.setattr(history_files, "MAX_BYTES", 2 * size + size // 2)
     for cluster in (2, 3, 4):
-        bench.wall.now += 10
-        leave(bench, cluster)
-    assert sorted(files(bench)) == ["history.3.0", "history.4.0"]
-    assert sorted(restart(bench)) == ["history.3.0", "history.4.0"]
+        own.wall.now += 10
+        leave(own, cluster)
+    assert sorted(files(own)) == ["history.3.0", "history.4.0"]
+    assert sorted(restart(own)) == ["history.3.0", "history.4.0"]
 
 
-def test_a_start_removes_only_files_of_ours(bench: ScheddHarness) -> None:
-    directory = bench.directory / "history"
+def test_a_start_removes_only_files_of_ours(own: ScheddHarness) -> None:
+    directory = own.directory / "history"
     for name in ("history.77.0", ".history.77.1.new", "history.txt", "notes"):
         (directory / name).write_text("x")
-    assert sorted(restart(bench)) == ["history.txt", "notes"]
+    assert sorted(restart(own)) == ["history.txt", "notes"]
 
 
-def test_of_many_at_once_the_directory_gets_the_newest(
+def test_a_named_directory_keeps_what_is_old(
     bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_files, "MAX_FILES", 1)
+    for cluster in (1, 2):
+        leave(bench, cluster)
+    bench.wall.now += 10 * 86400
+    assert sorted(files(bench)) == ["history.1.0", "history.2.0"]
+
+
+def test_of_many_at_once_our_own_directory_gets_the_newest(
+    own: ScheddHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history_files, "MAX_FILES", 2)
     most = 0
@@ -195,24 +214,25 @@ def test_of_many_at_once_the_directory_gets_the_newest(
     def count(real: Callable[..., None], *arguments: Any, **named: Any) -> None:
         nonlocal most
         real(*arguments, **named)
-        most = max(most, len(read(bench)))
+        most = max(most, len(read(own)))
 
     monkeypatch.setattr(os, "rename", partial(count, os.rename))
-    assert bench.state.history is not None
+    assert own.state.history is not None
     for clusters in ((8, 9), (3, 1, 2)):
         for cluster in clusters:
-            leave(bench, cluster)
-        bench.state.history.write()
-    assert sorted(read(bench)) == ["history.1.0", "history.2.0"]
+            leave(own, cluster)
+        own.state.history.write()
+    assert sorted(read(own)) == ["history.1.0", "history.2.0"]
     assert most == 3  # one more than it holds, until the oldest is removed
 
 
+@pytest.mark.parametrize("is_own", [False, True])
 def test_when_too_many_wait_the_missing_ones_are_found_in_the_ledger(
-    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch, is_own: bool
 ) -> None:
     monkeypatch.setattr(history_files, "MAX_WAITING", 2)
     monkeypatch.setattr(history_files, "READ_JOBS", 2)
-    start(bench)
+    start(bench, is_own)
     for cluster in (1, 2, 3, 4, 5):  # a page is full, and one is not
         leave(bench, cluster)
         bench.wall.now += 10
@@ -220,16 +240,16 @@ def test_when_too_many_wait_the_missing_ones_are_found_in_the_ledger(
 
 
 def test_a_job_that_leaves_while_the_directory_is_completed_counts_once(
-    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
+    own: ScheddHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leave(bench, 1)
-    size = len(restart(bench)["history.1.0"])
+    leave(own, 1)
+    size = len(restart(own)["history.1.0"])
     monkeypatch.setattr(history_files, "MAX_BYTES", 2 * size + size // 2)
-    history = start(bench)
+    history = start(own, is_own=True)
     history.complete()
-    leave(bench, 2)  # the ledger has it, and it waits as well
+    leave(own, 2)  # the ledger has it, and it waits as well
     history.write()
-    assert sorted(read(bench)) == ["history.1.0", "history.2.0"]
+    assert sorted(read(own)) == ["history.1.0", "history.2.0"]
 
 
 def test_a_ledger_that_cannot_be_read_is_said_and_the_next_file_is_written(
@@ -256,10 +276,10 @@ def test_a_directory_that_does_not_answer_stops_nobody(
     answers, asked = threading.Event(), threading.Event()
     real = history_files._open
 
-    def wait(path: Path) -> int:
+    def wait(path: Path, is_own: bool) -> int:
         asked.set()
         assert answers.wait(30)
-        return real(path)
+        return real(path, is_own)
 
     monkeypatch.setattr(history_files, "_open", wait)
     assert bench.state.history is not None
@@ -275,29 +295,29 @@ def test_a_directory_that_does_not_answer_stops_nobody(
     assert sorted(files(bench)) == ["history.1.0", "history.2.0"]
 
 
-def test_the_directory_is_never_a_link_that_another_user_made(
-    bench: ScheddHarness, caplog: pytest.LogCaptureFixture
+def test_our_own_directory_is_never_a_link_that_another_user_made(
+    own: ScheddHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    directory = bench.directory / "history"
-    elsewhere = bench.directory / "elsewhere"
+    directory = own.directory / "history"
+    elsewhere = own.directory / "elsewhere"
     directory.rename(elsewhere)
     directory.symlink_to(elsewhere)
     with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
         history_files.make_directory(directory)
-    leave(bench, 1)
-    assert files(bench) == {}
+    leave(own, 1)
+    assert files(own) == {}
     (warning,) = warnings(caplog)
     assert warning.startswith(f"history directory {directory}: ")
 
 
 @pytest.mark.parametrize("whose", ["others may write", "of another user"])
-def test_the_directory_is_never_one_that_another_user_could_change(
-    bench: ScheddHarness,
+def test_our_own_directory_is_never_one_that_another_user_could_change(
+    own: ScheddHarness,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
     whose: str,
 ) -> None:
-    directory = bench.directory / "history"
+    directory = own.directory / "history"
     if whose == "others may write":
         directory.chmod(0o777)
     else:
@@ -305,13 +325,13 @@ def test_the_directory_is_never_one_that_another_user_could_change(
         monkeypatch.setattr(os, "geteuid", lambda: user + 1)
     with pytest.raises(PermissionError, match="another user could change it"):
         history_files.make_directory(directory)
-    leave(bench, 1)
-    assert files(bench) == {}
+    leave(own, 1)
+    assert files(own) == {}
     assert warnings(caplog) == [f"history directory {directory}: another user could change it"]
 
 
 def test_a_full_disk_is_said_once_and_leaves_nothing_behind(
-    bench: ScheddHarness, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    own: ScheddHarness, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_arguments: object, **_named: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -319,15 +339,15 @@ def test_a_full_disk_is_said_once_and_leaves_nothing_behind(
     with monkeypatch.context() as patched:
         patched.setattr(os, "rename", fail)
         for cluster in (1, 2):
-            leave(bench, cluster)
-        assert files(bench) == {}
-    path = bench.directory / "history" / "history.1.0"
+            leave(own, cluster)
+        assert files(own) == {}
+    path = own.directory / "history" / "history.1.0"
     assert warnings(caplog) == [f"history file {path}: No space left on device"]
-    assert sorted(restart(bench)) == ["history.1.0", "history.2.0"]
+    assert sorted(restart(own)) == ["history.1.0", "history.2.0"]
 
 
 def test_a_start_with_a_full_disk_ends_after_as_many_jobs_as_the_directory_holds(
-    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
+    own: ScheddHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = []
 
@@ -336,8 +356,8 @@ def test_a_start_with_a_full_disk_ends_after_as_many_jobs_as_the_directory_holds
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     for cluster in (1, 2, 3):
-        leave(bench, cluster)
-        bench.wall.now += 10
+        leave(own, cluster)
+        own.wall.now += 10
     monkeypatch.setattr(history_files, "MAX_FILES", 2)
     with monkeypatch.context() as patched:
         is_created = os.O_CREAT
@@ -349,19 +369,19 @@ def test_a_start_with_a_full_disk_ends_after_as_many_jobs_as_the_directory_holds
                 fail(name) if flags & is_created else real(name, flags, *rest, **named)
             ),
         )
-        assert restart(bench) == {}
+        assert restart(own) == {}
     assert tried == [".history.3.0.new", ".history.2.0.new"]
 
 
-def test_a_job_that_the_history_has_forgotten_gets_no_file(bench: ScheddHarness) -> None:
-    leave(bench, 1)
-    with bench.ledger.transaction():
-        bench.ledger.trim_history(bench.wall.now + 86400)
-    leave(bench, 2)
-    assert sorted(files(bench)) == ["history.2.0"]
+def test_a_job_that_the_history_has_forgotten_gets_no_file(own: ScheddHarness) -> None:
+    leave(own, 1)
+    with own.ledger.transaction():
+        own.ledger.trim_history(own.wall.now + 86400)
+    leave(own, 2)
+    assert sorted(files(own)) == ["history.2.0"]
 
 
-def test_the_directory_is_beside_the_socket_and_readable_if_we_serve_all(
+def test_our_own_directory_is_beside_the_socket_and_readable_if_we_serve_all(
     tmp_path: Path,
 ) -> None:
     path = history_files.get_directory(tmp_path / "schedd.sock")
