@@ -1,7 +1,8 @@
 """Drawing of the timeline as inline SVG, coloured by the page's style sheet.
 
-Two panels over one time axis: the pilots as bars, the agents by state as
-stacked areas. What was done to the site crosses both as numbered vertical marks.
+Three panels over one time axis: the pilots as bars, the agents by state as
+stacked areas, the CPUs that the owner and the pilots use as lines. What was
+done to the site crosses all of them as numbered vertical marks.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +16,7 @@ _WIDTH, _LEFT, _RIGHT = 1000.0, 76.0, 14.0
 _LANE = 24.0
 _TOP = 34.0
 _GAP = 40.0
-_JOBS = 200.0
+_JOBS, _CPU = 200.0, 130.0
 
 #: Stacked from the bottom; each name is also a CSS class.
 STATES: tuple[tuple[str, Callable[[Point], int]], ...] = (
@@ -78,9 +79,11 @@ def draw_timeline(timeline: Timeline, agents: int, killed: Iterable[int] = ()) -
     lanes = max((bar.lane for bar in pilots), default=0) + 1
     scale = _Scale(span)
     jobs_top = _TOP + lanes * _LANE + _GAP
-    bottom = jobs_top + _JOBS
+    cpu_top = jobs_top + _JOBS + _GAP
+    bottom = cpu_top + _CPU
     parts = [
         _jobs(points, agents, scale, jobs_top),
+        _cpus(points, scale, cpu_top),
         _time_axis(scale, bottom),
         # above the areas, and below the numbers on the pilots' bars
         _marks(timeline.marks, scale, bottom),
@@ -89,7 +92,7 @@ def draw_timeline(timeline: Timeline, agents: int, killed: Iterable[int] = ()) -
     height = bottom + 26
     return (
         f'<svg viewBox="0 0 {_WIDTH:g} {height:g}" role="img" '
-        'aria-label="Pilots, and agents by state, over the time of the demo">'
+        'aria-label="Pilots, agents by state and CPU use over the time of the demo">'
         + "".join(parts)
         + "</svg>"
     )
@@ -137,10 +140,7 @@ def _jobs(points: Sequence[Point], agents: int, scale: _Scale, top: float) -> st
     def y(count: float) -> float:
         return top + _JOBS - count / max(agents, 1) * _JOBS
 
-    parts = [
-        _text(0, top + 14, "agents", "title"),
-        _grid(scale, y, range(0, agents + 1, max(1, agents // 6))),
-    ]
+    parts = [_text(0, top + 14, "agents", "title"), _grid(scale, y, _ticks(agents))]
     below = [0.0] * len(points)
     for name, of in STATES:
         above = [base + of(point) for base, point in zip(below, points, strict=True)]
@@ -172,6 +172,29 @@ def _find_unanswered(points: Sequence[Point]) -> list[tuple[float, float]]:
     if begin is not None:
         found.append((begin, points[-1].at))
     return found
+
+
+def _cpus(points: Sequence[Point], scale: _Scale, top: float) -> str:
+    owner = [(p.at, p.owner_cpus) for p in points if p.owner_cpus is not None]
+    pilots = [(p.at, p.pilots_cpus) for p in points if p.pilots_cpus is not None]
+    most = max([1.0] + [cpus for _, cpus in owner + pilots])
+
+    def y(cpus: float) -> float:
+        return top + _CPU - cpus / most * _CPU
+
+    parts = [_text(0, top + 14, "CPUs", "title"), _grid(scale, y, _ticks(most))]
+    for name, line in (("owner", owner), ("pilots", pilots)):
+        dots = " ".join(f"{scale.x(at):.1f},{y(cpus):.1f}" for at, cpus in line)
+        parts.append(f'<polyline class="cpu {name}" points="{dots}"/>')
+    return "".join(parts)
+
+
+def _ticks(most: float) -> list[float]:
+    """Choose at most seven round numbers from 0 to ``most`` for an axis."""
+    step = next(
+        (step for step in (0.25, 0.5, 1, 2, 4, 6, 8, 12, 16, 32, 64) if most / step <= 6), most
+    )
+    return [step * i for i in range(int(most / step) + 1)]
 
 
 def _grid(scale: _Scale, y: Callable[[float], float], ticks: Iterable[float]) -> str:

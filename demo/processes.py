@@ -23,11 +23,12 @@ _PILOT = "PLANCTON_PILOT"
 
 @dataclass(frozen=True)
 class Process:
-    """A process; ``born`` is its start."""
+    """A process; ``ticks`` is its CPU time with that of its reaped children, ``born`` its start."""
 
     pid: int
     parent: int
     born: int
+    ticks: int
     environment: Mapping[str, str]
     command: str
 
@@ -51,11 +52,11 @@ def is_marked(environment: Mapping[str, str], command: Sequence[str], root: Path
     return _PILOT in environment and any(word.startswith(below) for word in command)
 
 
-def parse_stat(text: str) -> tuple[int, int]:
-    """Parse /proc/PID/stat: parent and start time."""
+def parse_stat(text: str) -> tuple[int, int, int]:
+    """Parse /proc/PID/stat: parent, CPU ticks (with reaped children's) and start time."""
     # The program's name stands in parentheses and may hold some itself.
     fields = text.rpartition(")")[2].split()
-    return int(fields[1]), int(fields[19])
+    return int(fields[1]), sum(int(field) for field in fields[11:15]), int(fields[19])
 
 
 def find_processes(root: Path) -> list[Process]:
@@ -74,10 +75,10 @@ def _look(pid: int, root: Path) -> Process | None:
         words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
         if not is_marked(environment, words, root):
             return None
-        parent, born = parse_stat((folder / "stat").read_text(errors="replace"))
+        parent, ticks, born = parse_stat((folder / "stat").read_text(errors="replace"))
     except OSError:  # it ended meanwhile, or is another user's
         return None
-    return Process(pid, parent, born, environment, " ".join(words).strip())
+    return Process(pid, parent, born, ticks, environment, " ".join(words).strip())
 
 
 def _environment(block: bytes) -> dict[str, str]:
@@ -91,7 +92,7 @@ def send_signal(process: Process, number: signal.Signals) -> bool:
         handle = os.pidfd_open(process.pid)
         try:
             stat = Path("/proc", str(process.pid), "stat").read_text(errors="replace")
-            if parse_stat(stat)[1] == process.born:
+            if parse_stat(stat)[2] == process.born:
                 signal.pidfd_send_signal(handle, number)
                 return True
         finally:

@@ -8,7 +8,7 @@ from .view import HELD, IDLE, LEFT, OUTPUT, REMOVED, RUNNING, Sample, View
 
 @dataclass(frozen=True)
 class Point:
-    """One sample: agents by state, and live pilots with their agents."""
+    """One sample: agents by state, live pilots with their agents, CPUs in use."""
 
     at: float
     idle: int
@@ -17,6 +17,8 @@ class Point:
     ended: int
     answered: bool  #: False: the schedd did not answer; the states are the last known ones
     pilots: Mapping[str, int]
+    owner_cpus: float | None
+    pilots_cpus: float | None
 
 
 @dataclass(frozen=True)
@@ -56,5 +58,7 @@ class Timeline:
                 ended=view.count(LEFT),
                 answered=sample.queue is not None,
                 pilots=sample.pilots,
+                owner_cpus=sample.owner_cpus,
+                pilots_cpus=sample.pilots_cpus,
             )
         )

@@ -21,6 +21,9 @@ class Sample:
     queue: Mapping[str, int] | None
     #: name of each live pilot → number of the agent it runs (0: none, or not known yet)
     pilots: Mapping[str, int] = field(default_factory=dict)
+    #: CPUs in use, as a number of CPUs; None until two looks make a difference
+    owner_cpus: float | None = None
+    pilots_cpus: float | None = None
 
 
 @dataclass(frozen=True)

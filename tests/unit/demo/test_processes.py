@@ -9,6 +9,7 @@ from demo.errors import BadUse, Busy
 from demo.layout import SOCKET_PATH, claim_directory
 from demo.processes import Process, group_by_pilot, is_marked, parse_stat
 from demo.site import make_environment
+from demo.watch import busy_ticks
 
 ROOT = Path("/site/build/demo")
 
@@ -33,11 +34,11 @@ def test_only_marked_processes_are_the_demos(environment, command, ours):
 def test_a_stat_line_is_read_past_a_name_with_parentheses():
     line = "7 (a) b (c) S 3 7 7 0 -1 4194560 1 2 3 4 50 20 5 1 20 0 1 0 987 1 2 3\n"
 
-    assert parse_stat(line) == (3, 987)
+    assert parse_stat(line) == (3, 76, 987)
 
 
 def process(pid: int, parent: int, pilot: str = "") -> Process:
-    return Process(pid, parent, pid, {"PLANCTON_PILOT": pilot} if pilot else {}, "")
+    return Process(pid, parent, pid, 0, {"PLANCTON_PILOT": pilot} if pilot else {}, "")
 
 
 def test_a_pilot_is_its_main_process_and_all_below_it():
@@ -55,6 +56,10 @@ def test_a_pilot_is_its_main_process_and_all_below_it():
         10: [10, 11, 12],
         20: [20],
     }
+
+
+def test_busy_ticks_are_all_but_idle_and_waiting():
+    assert busy_ticks("cpu  10 1 5 1000 200 2 3 4 99 0\ncpu0 1 1\n") == 25
 
 
 def test_a_demos_programs_inherit_no_other_sites_settings(tmp_path):

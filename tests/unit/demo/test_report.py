@@ -50,13 +50,15 @@ def point(at: float, pilots=None, ended: int = 0, **more) -> Point:
         "running": 0,
         "held": 0,
         "answered": True,
+        "owner_cpus": 0.5,
+        "pilots_cpus": 1.0,
     }
     return Point(at=at, ended=ended, pilots=pilots or {}, **{**values, **more})
 
 
 TIMELINE = Timeline(
     points=[
-        point(0.0),
+        point(0.0, owner_cpus=None, pilots_cpus=None),
         point(1.0, {"p1": 0}),
         point(2.0, {"p1": 7}, held=1, running=1, idle=22),
         point(3.0, {"p2": 7}, ended=4, answered=False),
@@ -121,6 +123,7 @@ def test_the_picture_has_a_bar_for_every_pilot_and_a_line_for_every_mark():
     assert len(having(drawn, "empty")) == 1
     assert len(having(drawn, "mark")) == 2
     assert len(having(drawn, "mute")) == 1
+    assert [one.get("class") for one in having(drawn, "cpu")] == ["cpu owner", "cpu pilots"]
 
 
 def test_the_areas_stack_up_to_all_agents():
@@ -167,10 +170,10 @@ def test_a_sample_becomes_a_point_and_times_of_the_agents():
     timeline = Timeline()
     states = {1: IDLE, 2: RUNNING, 3: REMOVED, 4: OUTPUT, 5: HELD, 6: LEFT}
 
-    timeline.add(Sample(3.0, {}, {"p": 2}), View(3.0, states))
+    timeline.add(Sample(3.0, {}, {"p": 2}, 0.5, 1.5), View(3.0, states))
     timeline.add(Sample(4.0, None, {"p": 2, "q": 0}), View(4.0, {**states, 2: LEFT}))
 
-    assert timeline.points[0] == Point(3.0, 1, 3, 1, 1, True, {"p": 2})
+    assert timeline.points[0] == Point(3.0, 1, 3, 1, 1, True, {"p": 2}, 0.5, 1.5)
     assert not timeline.points[1].answered
     assert timeline.started == {2: 3.0}
     assert timeline.left == {6: 3.0, 2: 4.0}
