@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ import docker
 import yaml
 
 from plancton.daemon.admin_mode import AdminFlags
+from plancton.engine.docker.listing import parse_time
+from plancton.engine.pilot_spec import NODE_LABEL
 from tests.support.services.engines import IMAGE, DockerService
 from tests.support.services.fixtures import remove_groups
 from tests.support.waiting import wait_until
@@ -51,8 +55,10 @@ class ContainerNode:
         }
         (self.directory / "conf/config.yaml").write_text(yaml.safe_dump(config))
 
-    def up(self) -> None:
+    def up(self, drained: bool = False) -> None:
         """Start the daemon; until it has looked at the node."""
+        if drained:
+            AdminFlags(self.rundir).drain()
         places = [f"--{name}dir={self.directory / name}" for name in ("log", "run", "conf")]
         with open(self.directory / "stdout", "ab") as out:
             self.process = subprocess.Popen(
@@ -77,6 +83,15 @@ class ContainerNode:
         assert self.process is not None
         self.process.send_signal(signal.SIGUSR1)
 
+    def resume(self) -> None:
+        """Do what ``planctonctl resume`` does, without the time that a command needs to start."""
+        AdminFlags(self.rundir).resume()
+        self.look()
+
+    def drain(self) -> None:
+        AdminFlags(self.rundir).drain()
+        self.look()
+
     def status(self) -> dict[str, Any]:
         try:
             found: dict[str, Any] = json.loads((self.rundir / "status.json").read_text())
@@ -94,25 +109,35 @@ class ContainerNode:
             lambda: len(self.running()) == count, f"{count} pilots", timeout, state=self.said
         )
 
+    def started(self, label: str = NODE_LABEL) -> dict[str, float]:
+        """When each container began (s since 1970), by the engine."""
+        found = {}
+        for one in self.api.containers(filters={"label": label}):
+            told = parse_time(self.api.inspect_container(one["Id"])["State"]["StartedAt"])
+            assert told is not None
+            found[one["Id"]] = told
+        return found
+
     def said(self) -> str:
         text = (self.directory / "stdout").read_text()[-3000:]
         return f"{text}\n{self.service.said()[-500:]}\n{self.status()}"
 
-    def plain(self, command: list[str], **host: Any) -> None:
+    def plain(self, **host: Any) -> str:
         """Create and start one container without Plancton, in as few words as it takes."""
         body = {
             "Image": IMAGE,
-            "Cmd": command,
+            "Cmd": host.pop("command", SLEEPER),
             "Labels": {PLAIN: ""},
             "HostConfig": {"NetworkMode": "none", "CgroupParent": f"/{self.group}", **host},
         }
         made = self.api.create_container_from_config(body)
         self.api.start(made["Id"])
+        return str(made["Id"])
 
-    def clear(self) -> None:
-        """Remove what ``plain`` made."""
-        for one in self.api.containers(all=True, filters={"label": PLAIN}):
-            self.api.remove_container(one["Id"], force=True)
+    def clear(self, label: str) -> None:
+        with ThreadPoolExecutor(4) as pool:
+            rows = self.api.containers(all=True, filters={"label": label})
+            list(pool.map(lambda one: self.api.remove_container(one["Id"], force=True), rows))
 
     def close(self) -> None:
         try:
@@ -142,3 +167,10 @@ def container_node() -> Iterator[ContainerNode]:
             service.clean()
             if node is not None:
                 remove_groups(node.group)
+
+
+def timed(what: Callable[[], object]) -> float:
+    """Seconds that it takes."""
+    begin = time.monotonic()
+    what()
+    return time.monotonic() - begin
