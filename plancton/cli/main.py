@@ -233,6 +233,7 @@ def _own_options(command: str, add: Callable[..., object]) -> None:
         )
         add("--waiting", type=_simulated, default=50, metavar="N", help="jobs to choose from (50)")
         add("--seed", type=int, default=1, metavar="N", help="of the jobs' lengths (1)")
+        add("--html", metavar="F", help="write a page with a picture there, too")
         add("--config", metavar="F", help="instead of CONFDIR/config.yaml")
         add("--step", type=_interval, default=300.0, metavar="S", help="between two values (300)")
         add("--cpu-idle", action="store_true", help="as where cpu.idle protects the owner")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -19,9 +18,8 @@ from plancton.errors import ExitCode, PlanctonError
 from plancton.node.sensors import ProcSensors
 from plancton.paths import Paths
 from plancton.simulation import owner, queue, report
-from plancton.simulation.compare import CONFIGURED, compare
+from plancton.simulation.compare import CONFIGURED, Comparison, compare
 from plancton.simulation.node import NodeSetup
-from plancton.simulation.result import SimulationResult
 
 
 def simulate(paths: Paths, arguments: argparse.Namespace) -> int:
@@ -58,19 +56,30 @@ def simulate(paths: Paths, arguments: argparse.Namespace) -> int:
     if arguments.json:
         results = {
             name.replace(" ", "_"): {**asdict(one), "thrown": one.thrown}
-            for name, one in found.items()
+            for name, one in found.results.items()
         }
         print(json.dumps(results, indent=2))
     else:
         _print_table(found, facts.ncpus)
+    # After what took minutes is printed: the page may be impossible to write.
+    if arguments.html:
+        _write_page(arguments, found, facts.ncpus)
     return ExitCode.OK
 
 
-def _print_table(found: Mapping[str, SimulationResult], ncpus: int) -> None:
-    print(report.summarize(found[CONFIGURED], ncpus))
+def _print_table(found: Comparison, ncpus: int) -> None:
+    print(report.summarize(found.results[CONFIGURED], ncpus))
     table = Table("share of the idle CPU time", box=box.SIMPLE_HEAD)
-    for name in found:
+    for name in found.results:
         table.add_column(name, justify="right")
-    for row in report.list_rows(found):
+    for row in report.list_rows(found.results):
         table.add_row(*row)
     Console(width=100, color_system=None).print(table)
+
+
+def _write_page(arguments: argparse.Namespace, found: Comparison, ncpus: int) -> None:
+    page = report.render_page(Path(arguments.trace).name, found.results, found.pictures, ncpus)
+    try:
+        Path(arguments.html).write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise PlanctonError(f"{arguments.html}: cannot be written: {error.strerror}") from None

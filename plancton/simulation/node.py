@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from plancton.config.model import Config
@@ -32,7 +32,7 @@ from plancton.policy.rules import CAUSES
 
 from .owner import Span
 from .queue import JobQueue
-from .result import SimulationResult
+from .result import Sample, SimulationResult
 
 #: Virtual seconds since 1970 at the beginning: a Monday, 00:00 UTC.  Windows go by it.
 BEGIN = 345_600.0
@@ -91,14 +91,23 @@ class _VirtualPilot:
         )
 
 
-def simulate(spans: Sequence[Span], setup: NodeSetup) -> SimulationResult:
-    """Return what one node gave; ``spans`` are what its owner used."""
-    return _VirtualNode(spans, setup).run()
+def simulate(
+    spans: Sequence[Span],
+    setup: NodeSetup,
+    show: Callable[[Sample, float], None] | None = None,
+) -> SimulationResult:
+    """Return what one node gave; ``show`` is told each time (s) in which nothing changed."""
+    return _VirtualNode(spans, setup, show).run()
 
 
 class _VirtualNode:
-    def __init__(self, spans: Sequence[Span], setup: NodeSetup) -> None:
-        self._spans, self._setup = spans, setup
+    def __init__(
+        self,
+        spans: Sequence[Span],
+        setup: NodeSetup,
+        show: Callable[[Sample, float], None] | None,
+    ) -> None:
+        self._spans, self._setup, self._show = spans, setup, show
         self._config, self._facts = setup.config, setup.facts
         protection = Protection("simulated", cpu="idle") if setup.protected else None
         self._prepared = Prepared(protection=protection)
@@ -304,6 +313,8 @@ class _VirtualNode:
         total["pilot_time"] += len(self._pilots) * seconds
         self._owner_since += got * seconds
         self._pilots_since += used * seconds
+        if self._show is not None:
+            self._show(Sample(self._now, got, used, ncpus - got - used), seconds)
         self._now += seconds
 
     def _end(self, pilot: _VirtualPilot) -> None:

@@ -1,10 +1,55 @@
-"""The result of a simulation for people: a table."""
+"""The result of a simulation for people: a table, and a page with a picture of the first node."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timezone
+from pathlib import Path
 
-from .result import SimulationResult
+import jinja2
+from markupsafe import Markup
+
+from plancton.day_report.picture import Layer, draw_areas
+from plancton.day_report.ring import ROWS, Minute
+
+from .node import BEGIN
+from .result import Sample, SimulationResult
+
+_TEMPLATE = Path(__file__).with_name("page.html.j2")
+_MINUTE = 60.0
+_LAYERS = tuple(
+    Layer(name, lambda row, name=name: row.values.get(name))  # type: ignore[misc]
+    for name in ("owner", "pilots", "idle")
+)
+
+
+class FirstDay:
+    """Collects the first day of a node, minute by minute."""
+
+    def __init__(self) -> None:
+        self._sums: dict[int, list[float]] = {}
+
+    def take(self, sample: Sample, seconds: float) -> None:
+        """Add ``seconds`` in which nothing changed."""
+        at, end = sample.at, min(sample.at + seconds, ROWS * _MINUTE)
+        while at < end:
+            minute = math.floor(at / _MINUTE)
+            part = min(end, (minute + 1) * _MINUTE) - at
+            sums = self._sums.setdefault(minute, [0.0] * 3)
+            for number, value in enumerate((sample.owner, sample.pilots, sample.idle)):
+                sums[number] += value * part / _MINUTE
+            at += max(part, 1e-6)
+
+    def draw(self, ncpus: int) -> Markup:
+        """Return the picture as SVG."""
+        first = int(BEGIN / _MINUTE)
+        rows = [
+            Minute(first + minute, dict(zip(("owner", "pilots", "idle"), sums, strict=True)))
+            for minute, sums in sorted(self._sums.items())
+        ]
+        # our own text of numbers
+        return Markup(draw_areas(rows, _LAYERS, ncpus, first + ROWS, timezone.utc))  # noqa: S704
 
 
 def list_rows(results: Mapping[str, SimulationResult]) -> Iterator[tuple[str, ...]]:
@@ -41,4 +86,30 @@ def summarize(result: SimulationResult, ncpus: int) -> str:
         f"nodes: {result.nodes}, each with {ncpus} CPU{'s' * (ncpus != 1)}; "
         f"{result.duration / 86400:.2f} node-days; "
         f"the owner left {result.idle_cpu / 3600:.1f} CPU-hours"
+    )
+
+
+def render_page(
+    source: str,
+    results: Mapping[str, SimulationResult],
+    pictures: Mapping[str, FirstDay],
+    ncpus: int,
+) -> str:
+    """Return the page as HTML.
+
+    Args:
+        source: the trace's file.
+        results: by what was simulated, e.g. ``configured``.
+        pictures: the first node's first day, by the same names.
+        ncpus: CPUs of a node.
+    """
+    template = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        source=source,
+        summary=summarize(next(iter(results.values())), ncpus),
+        head=("share of the idle CPU time", *results),
+        table=list(list_rows(results)),
+        pictures=[(name, one.draw(ncpus)) for name, one in pictures.items()],
     )

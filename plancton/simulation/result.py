@@ -8,6 +8,16 @@ from dataclasses import dataclass, field, fields
 
 
 @dataclass(frozen=True)
+class Sample:
+    """The CPUs of one moment, for the picture."""
+
+    at: float  #: seconds since the trace's start
+    owner: float
+    pilots: float
+    idle: float
+
+
+@dataclass(frozen=True)
 class SimulationResult:
     """CPU times in seconds of one CPU, other times in seconds."""
 

@@ -156,13 +156,13 @@ def test_simulate_replays_a_load_and_prints_what_would_have_been(node: Node) -> 
     assert ended == ["jobs", "finished", "0", "0"]
 
 
-def test_simulate_with_jobs_compares_with_who_knows_the_future(node: Node) -> None:
+def test_simulate_with_jobs_writes_a_page_with_the_picture(node: Node) -> None:
     node.configure(cpu_reserve=0, max_docks="ncpus")
-    trace = node.directory / "trace.txt"
+    trace, page = node.directory / "trace.txt", node.directory / "page.html"
     trace.write_text("0 7200 14400 20000\n")
     done = node.ctl(
         "simulate", str(trace), "--owner=whole", "--jobs=fixed:600", "--ncpus=1", "--cpu-idle",
-        "--ram=64000000000", "--json",
+        "--ram=64000000000", f"--html={page}", "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -170,6 +170,17 @@ def test_simulate_with_jobs_compares_with_who_knows_the_future(node: Node) -> No
     assert found["knowing_the_future"]["finished"] == 12
     assert found["configured"]["finished"] == 11
     assert 0 < found["configured"]["thrown"] < 600
+    assert page.read_text().count("<svg") == 2
+
+
+def test_simulate_prints_its_result_also_where_the_page_cannot_be_written(node: Node) -> None:
+    node.configure()
+    trace, page = node.directory / "trace.txt", node.directory / "nowhere" / "page.html"
+    trace.write_text("0 0 0\n")
+    done = node.ctl("simulate", str(trace), "--ncpus=1", "--ram=64000000000", f"--html={page}")
+    assert done.returncode == ExitCode.FAILED
+    assert "nodes: 1, each with 1 CPU;" in done.stdout
+    assert f"{page}: cannot be written: No such file or directory" in done.stderr
 
 
 @pytest.mark.parametrize(

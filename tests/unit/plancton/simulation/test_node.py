@@ -175,7 +175,7 @@ def test_one_who_knows_the_future_runs_no_more_jobs_than_fit_into_the_memory() -
     for memory, jobs in ((100 * GB, 6), (640 * GB, 0)):
         waiting = JobQueue(read_lengths("fixed:3600"), 1, queue.take_any, 1)
         setup = NodeSetup(config, FACTS, waiting, True, memory)
-        found = compare([owner((0.0, HOUR))], setup)["knowing the future"]
+        found = compare([owner((0.0, HOUR))], setup).results["knowing the future"]
         assert (found.finished, found.idle_cpu) == (jobs, 10 * HOUR)
 
 
