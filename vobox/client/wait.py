@@ -52,7 +52,7 @@ def _refuse_both(option: str, other: str, is_given: bool) -> None:
 
 def parse(argv: "list[str]") -> WaitOptions:
     """Read a command line; raises CommandExit."""
-    options, job = WaitOptions(), ""
+    options, job = WaitOptions(), None  # type: tuple[WaitOptions, str | None]
     words = iter(argv)
     for word in words:
         if word == "-help":
@@ -82,13 +82,13 @@ def parse(argv: "list[str]") -> WaitOptions:
             raise CommandExit(1, "", USAGE)
         elif not options.log:
             options.log = word
-        elif not job:
+        elif job is None:
             job = word
         else:
             raise CommandExit(1, "", "Extra argument: %s\n\n%s" % (word, USAGE))
     if not options.log:
         raise CommandExit(1, "", USAGE)
-    if job:
+    if job is not None:
         options.job = _parse_job(job)
     return options
 

@@ -11,6 +11,7 @@ line that is not understood never ends with 0.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, ParamSpec
@@ -23,6 +24,10 @@ from vobox.rpc.types import Answer
 from .version import VERSION_TEXT
 
 P = ParamSpec("P")
+
+# Python makes no number of some thousand digits
+_MOST_DIGITS = 4000
+_INTEGER = re.compile(r"[-+]?[0-9]+")
 
 #: ``values`` of an option that takes every word up to the next one with a dash.
 GREEDY: Final = -1
@@ -165,6 +170,16 @@ class CommandLine:
 def sanitize_argv(argv: Sequence[str]) -> list[str]:
     """Spell out every byte that is not UTF-8: no job has such a name."""
     return [word.encode("utf-8", "backslashreplace").decode() for word in argv]
+
+
+def parse_leading_integer(text: str) -> tuple[int, str]:
+    """Return the number that a text begins with, as C's strtol in an int; and what follows it."""
+    rest = text.lstrip(" \t\n\v\f\r")
+    found = _INTEGER.match(rest)
+    if found is None:
+        return 0, text
+    number = min(max(int(found[0][:_MOST_DIGITS]), -(2**63)), 2**63 - 1)
+    return (number + 2**31) % 2**32 - 2**31, rest[found.end() :]
 
 
 def check_expression(text: str, error: str) -> str:

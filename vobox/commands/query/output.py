@@ -10,7 +10,7 @@ from typing import Final
 from vobox.classad.ad import Ad, ParseError
 from vobox.classad.expressions import Evaluator, compile_expression
 from vobox.client.client import TERMINAL_WIDTH, describe_failure
-from vobox.commands.command_line import EarlyExit, Flag
+from vobox.commands.command_line import EarlyExit, Flag, parse_leading_integer
 from vobox.rpc.types import Answer, OwnerFiles, QueueView, Request
 
 from .ad_files import read_file
@@ -24,9 +24,6 @@ _WHOLE_AD: Final = ("long", "json", "jsonl", "xml")
 _AUTOFORMAT: Final = ("af", "autoformat")
 #: Characters of stdout that are made before they are sent.
 _CHUNK_SIZE: Final = 1 << 16
-# 18 digits: more than there will ever be jobs, and few enough to count to.
-_LEADING_NUMBER: Final = re.compile(r"\s*[-+]?\d{1,18}", re.ASCII)
-_NUMBER: Final = re.compile(r"[-+]?\d{1,18}\Z", re.ASCII)
 
 
 class Output:
@@ -238,16 +235,15 @@ def warn_if_outdated(command: str, view: QueueView) -> str:
 
 def parse_limit(text: str) -> int | None:
     """Return the number that the text begins with, as C's atoi; None (no limit) if below 1."""
-    found = _LEADING_NUMBER.match(text)
-    number = int(found[0]) if found else 0
+    number, _ = parse_leading_integer(text)
     return number if number > 0 else None
 
 
 def parse_positive(text: str, option: str) -> int:
     """Return the number of ``-limit N``; raises EarlyExit with HTCondor's words."""
-    if _NUMBER.match(text) is None:
+    number, rest = parse_leading_integer(text)
+    if rest:
         raise EarlyExit(f"Error: Unable to convert ({text}) to a number for {option}.\n")
-    number = int(text)
     if number <= 0:
         raise EarlyExit(f"Error: {number} is not a valid for {option}.\n")
     return number

@@ -14,7 +14,10 @@ from vobox.classad.ad import Ad, convert_old_syntax, unquote
 from vobox.classad.expressions import Evaluator, is_expression
 
 from .printf import parse_format
-from .renderers import Renderer, Renderers, is_name
+from .renderers import RAW, Renderer, Renderers, is_name
+
+#: Characters of an expression that is a heading without ``h``.
+_LONG_HEADING = 16
 
 
 class BadExpression(ValueError):
@@ -26,10 +29,9 @@ class Column:
     """One column of a row."""
 
     render: Renderer
-    heading: str = ""
-    #: widened to its widest value (only where there are headings)
-    widening: bool = False
-    least_width: int = 0
+    #: where there is one, the column is as wide as it and its widest value
+    heading: str | None = None
+    measure: Callable[[str], int] = len
 
 
 class PrintMask:
@@ -70,13 +72,14 @@ class PrintMask:
         self._headings = self._headings or own_headings
         if "j" in letters:
             self._add_job_id(labelled="l" in letters)
+        measure = len if RAW.intersection(letters) else _measure
         for attribute in attributes:
             expression = self._add_name(attribute)
             show = self._renderers.build_autoformat(expression, letters)
             if self._headings:
-                heading = attribute if own_headings else "(expr)"
-                width = len(heading)
-                column = Column(show, heading=heading, widening=True, least_width=width)
+                is_short = own_headings or len(attribute) <= _LONG_HEADING
+                heading = attribute if is_short or is_name(attribute) else "(expr)"
+                column = Column(show, heading, measure)
             elif "l" in letters:
                 column = Column(_add_label(attribute, show))
             else:
@@ -99,15 +102,15 @@ class PrintMask:
             yield prefix + separator.join([show(ad) for show in shows]) + suffix
 
     def _align(self, rows: Callable[[], Iterable[list[str]]]) -> Iterator[str]:
-        widths = [column.least_width for column in self._columns]
+        columns = self._columns
+        # as HTCondor's: in the first columns, whichever of them have none
+        headings = [column.heading for column in columns if column.heading is not None]
+        widths = [len(column.heading or "") for column in columns]
         for row in rows():
-            widths = [max(width, _measure(cell)) for width, cell in zip(widths, row, strict=True)]
-        widths = [
-            width if column.widening else 0
-            for width, column in zip(widths, self._columns, strict=True)
-        ]
+            for number, column in enumerate(columns):
+                if column.heading is not None:
+                    widths[number] = max(widths[number], column.measure(row[number]))
         separator = self._column_suffix + self._column_prefix
-        headings = [column.heading for column in self._columns]
         for row in chain([headings], rows()):
             cells = map(str.ljust, row, widths)
             yield self._row_prefix + separator.join(cells) + self._row_suffix
@@ -116,12 +119,8 @@ class PrintMask:
         label = "ID = " if labelled else ""
         cluster = self._renderers.build_printf(parse_format(label + "%d."), "ClusterId")
         proc = self._renderers.build_printf(parse_format("%d"), "ProcId")
-        heading = " ID"
-        self._columns.append(
-            Column(
-                lambda ad: cluster(ad) + proc(ad), heading, widening=True, least_width=len(heading)
-            )
-        )
+        heading = " ID" if self._headings else None
+        self._columns.append(Column(lambda ad: cluster(ad) + proc(ad), heading))
 
     def _add_name(self, attribute: str) -> str:
         """Note an attribute or expression as typed; return it in the new ClassAd syntax."""

@@ -16,7 +16,15 @@ from .printf import Format
 #: The text of one column for a job.
 Renderer = Callable[[Ad], str]
 
+#: The letters of ``-autoformat`` for values as they stand, not evaluated.
+RAW = frozenset("or")
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+#: ``A``, ``MY.A``, ``A.b``, ``A[1].b``; HTCondor shows none of them raw but an attribute's own.
+_REFERENCE = re.compile(
+    r"(?!(?:true|false|undefined|error)\Z)(?:[A-Za-z_]\w*(?:\[[^][]*\])*\.)*"
+    r"(?:[A-Za-z_]\w*|'[^']+')\Z",
+    re.IGNORECASE,
+)
 #: 9999-12-31, the last second that has a date.
 _LATEST = 253402300799
 #: Names whose value does not come from the ad.
@@ -33,11 +41,15 @@ class Renderers:
 
     def build_autoformat(self, attribute: str, letters: str) -> Renderer:
         """Return the renderer of ``-autoformat:LETTERS``."""
-        if "r" in letters or "o" in letters:
+        if RAW.intersection(letters):
             return self._build_raw(attribute)
-        if "T" in letters or "Y" in letters:
-            return self._build_time(attribute, format_duration if "T" in letters else format_date)
-        return self._build_value(attribute, quoted="V" in letters)
+        if "V" in letters:
+            return self._build_value(attribute, quoted=True)
+        if "Y" in letters:
+            return self._build_time(attribute, format_date)
+        if "T" in letters:
+            return self._build_time(attribute, format_duration)
+        return self._build_value(attribute, quoted=False)
 
     def _build_value(self, attribute: str, quoted: bool) -> Renderer:
         evaluator, extra = self._evaluator, self._evaluator.extra
@@ -59,7 +71,7 @@ class Renderers:
 
     def _build_raw(self, attribute: str) -> Renderer:
         evaluator = self._evaluator
-        missing = "undefined" if is_name(attribute) else expression_text(attribute)
+        missing = "undefined" if _REFERENCE.match(attribute) else expression_text(attribute)
 
         def show(ad: Ad) -> str:
             text = evaluator.text(ad, attribute)
@@ -69,9 +81,8 @@ class Renderers:
 
     def _build_time(self, attribute: str, written: Callable[[float], str]) -> Renderer:
         def show(ad: Ad) -> str:
-            value = self._evaluate(ad, attribute)
-            number = number_of(value)
-            return value_text(value) if number is None else written(number)
+            number = number_of(self._evaluate(ad, attribute))
+            return "" if number is None else written(number)
 
         return show
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from commandline.parser import suggest
 from vobox.client.usage import USAGES
-from vobox.commands.command_line import Option
+from vobox.commands.command_line import Option, parse_leading_integer
 
 from .description import ExtraLines
 from .errors import SubmitError
@@ -62,7 +62,7 @@ class SubmitOptions:
     file: str | None = None  #: None or "-": stdin
     terse: bool = False
     verbose: bool = False
-    dry_run: str = ""  #: the file for the ads, "-" for stdout; "" to submit
+    dry_run: str | None = None  #: the file for the ads, "-" for stdout; None to submit
     dump: bool = False  #: dry_run was given as -dump
     full: bool = False  #: -dry-run:full: each job's whole ad, as -verbose prints it
     max_jobs: int = 0  #: 0: no limit
@@ -152,7 +152,7 @@ def parse_options(argv: Sequence[str]) -> SubmitOptions:
         else:
             _set(options, name, value, word.partition(":")[2])
     options.append += [f"MY.{attribute} = {text}" for attribute, text in batch.items()]
-    if options.dry_run and options.file is None:
+    if options.dry_run is not None and options.file is None:
         raise SubmitError(_NO_FILE.format(options.dry_run))
     if options.file == "-" and not options.terse:
         options.verbose = True
@@ -179,7 +179,7 @@ def _take_queue_words(
 
     A lone dash is no option after ``from``: it stands for stdin.
     """
-    if value.startswith("-"):
+    if not value or value.startswith("-"):
         raise SubmitError(f"condor_submit: {word} requires at least one argument\n")
     words = [value]
     while position < len(argv):
@@ -204,7 +204,7 @@ def _set(options: SubmitOptions, name: str, value: str, suffix: str) -> None:
     elif name in ("verbose", "terse"):
         options.verbose, options.terse = name == "verbose", name == "terse"
     elif name in ("dry-run", "dump"):
-        if options.dry_run:
+        if options.dry_run is not None:
             raise SubmitError(
                 "condor_submit: -dump <file> and -dry-run <file> cannot be used together\n"
             )
@@ -225,12 +225,9 @@ def _set(options: SubmitOptions, name: str, value: str, suffix: str) -> None:
 
 
 def _parse_max_jobs(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        raise SubmitError(
-            f"Error: Unable to convert argument ({text}) to a number for -maxjobs.\n"
-        ) from None
+    number, rest = parse_leading_integer(text)
+    if rest:
+        raise SubmitError(f"Error: Unable to convert argument ({text}) to a number for -maxjobs.\n")
     if number < -1:
         raise SubmitError(f"Error: {number} is not a valid for -maxjobs.\n")
     return max(number, 0)
