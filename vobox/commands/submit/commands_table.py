@@ -257,7 +257,7 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
         "a job is not run again with more memory; ask for enough with request_memory",
     ),
     _refused("want_parallel_scheduling wantparallelscheduling", "each job runs on one pilot"),
-    _recorded("require_gpus", "RequireGPUs", _E),
+    _recorded("require_gpus", "RequireGPUs", None, "Nothing without request_gpus."),
     _refused(
         "gpus_minimum_capability gpus_maximum_capability gpus_minimum_memory gpus_minimum_runtime "
         "cuda_version cudaversion",
@@ -365,7 +365,7 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _recorded(
         "max_idle materialize_max_idle",
         "JobMaterializeMaxIdle",
-        _I,
+        _E,
         "All jobs are queued at once.",
     ),
     # local habits of farms with nothing to act on here
@@ -383,8 +383,10 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _recorded("buffer_size", "BufferSize", _E),
     _recorded("buffer_block_size", "BufferBlockSize", _E),
     _recorded("buffer_files", "BufferFiles", _E),
-    _ignored("want_remote_io dag_status failed_count retry", "Nothing reads it."),
+    _ignored("want_remote_io dag_status failed_count job retry", "Nothing reads it."),
 )
 
+#: The commands that say nothing without another: unused unless somebody asked for them.
+DEPENDENT_NAMES = frozenset({"require_gpus"})
 #: All keys that are commands. machine_count is none in our universes: HTCondor warns of it.
 COMMAND_NAMES: frozenset[str] = frozenset(name for row in SUBMIT_COMMANDS for name in row.names)

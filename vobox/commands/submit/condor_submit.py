@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import posixpath
 import time
 from collections.abc import Iterable
@@ -13,7 +15,7 @@ from vobox.commands.schedd_names import is_schedd
 from vobox.rpc.types import Answer, CommandRefused, OwnerFiles, PreparedJob, Request, SubmitTarget
 
 from .base_attributes import Submission
-from .commands_table import COMMAND_NAMES
+from .commands_table import COMMAND_NAMES, DEPENDENT_NAMES
 from .description import Description, QueueStatement, read_description
 from .errors import SubmitError, submit_error
 from .functions import SUBMIT_DIRECTORY
@@ -106,6 +108,10 @@ class _CondorSubmit:
             SUBMIT_DIRECTORY: request.cwd,
         }
 
+    @property
+    def _is_dry(self) -> bool:
+        return self._options.dry_run is not None
+
     def submit(self) -> Answer:
         """Read the description, make the jobs and queue them; raises SubmitError."""
         options = self._options
@@ -116,20 +122,22 @@ class _CondorSubmit:
         description = read_description(
             text, source, options.extra, self._request.env, self._builtin, self._sources
         )
-        if options.dry_run:
-            self._write_ads("")
-        cluster = DRY_RUN_CLUSTER if options.dry_run else self._target.new_cluster()
-        jobs = self._make_jobs(description, cluster, self.report)
+        self._write_ads("", complete=False)
+        cluster = DRY_RUN_CLUSTER if self._is_dry else self._target.new_cluster()
+        try:
+            jobs = self._make_jobs(description, cluster, self.report)
+        except Exception:
+            self._write_ads(self.report.file, complete=False)
+            raise
         if not jobs and not options.terse:
             shown = "(stdin)" if options.file in (None, "-") else options.file
             self._warnings.append(
                 f'\nWARNING: "{shown}" has only empty "queue" commands -- no jobs queued\n'
             )
-        if options.dry_run:
-            self._write_ads(self.report.file)
-        elif jobs:
+        if jobs and not self._is_dry:
             self._target.submit(cluster, jobs)
         self.report.finish(cluster, len(jobs))
+        self._write_ads(self.report.file, complete=True)
         return Answer(self.report.stdout, "".join([*description.warnings, *self._warnings]))
 
     def _read_text(self) -> tuple[str, str]:
@@ -202,6 +210,7 @@ class _CondorSubmit:
                     named = set(slot.named)
                 else:
                     commands.next_job(slot.variables, builtin)
+                report.begin_job()
                 job, warnings = maker.make(proc)
                 jobs.append(job)
                 ad = job.ad.texts()
@@ -223,11 +232,12 @@ class _CondorSubmit:
                 report.add_job(cluster, proc, job.ad)
                 self._warn(warnings)
             sets = [key for key in step.symbols if key.startswith("jobset.")]
-            if sets and not options.dry_run:
+            if sets and not self._is_dry:
                 ignored = "" if sets == ["jobset.name"] else "  Ignoring JOBSET.* attributes"
                 self._warn([f"\nWARNING: schedd does not support jobsets.{ignored}\n"])
             if options.warn_unused:
-                used = COMMAND_NAMES | step.mentions | (commands.used if commands else set())
+                used = (COMMAND_NAMES - DEPENDENT_NAMES) | step.mentions
+                used |= commands.used if commands else set()
                 self._warn(_build_unused_warnings(step, named, used))
         for prepared in jobs:
             prepared.ad["TotalSubmitProcs"] = str(len(jobs))
@@ -237,12 +247,17 @@ class _CondorSubmit:
         """Add warnings, each once, however many jobs it is about."""
         self._warnings += [text for text in texts if text not in self._warnings]
 
-    def _write_ads(self, text: str) -> None:
-        """Write the ads of a dry run to its file, if that is not stdout."""
+    def _write_ads(self, text: str, complete: bool) -> None:
+        """Write the ads of a dry run to its file, if there is one and it is not stdout.
+
+        ``complete``: all jobs were made; ``:full`` touches the file only then.
+        """
         path = self._options.dry_run
-        if path == "-":
+        if path is None or path == "-" or (self._options.full and not complete):
             return
         try:
+            if not path:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             self._files.write(posixpath.join(self._request.cwd, path), text.encode())
         except OSError as error:
             what = (
@@ -283,6 +298,6 @@ def _build_unused_warnings(
     warnings = []
     for number, (what, name) in enumerate(find_unused(step.symbols, named, set(used))):
         near = find_nearest(name, COMMAND_NAMES) if number < _MAX_HINTS else ""
-        hint = f" Did you mean '{near}'?" if near else ""
+        hint = f" Did you mean '{near}'?" if near not in ("", name) else ""
         warnings.append(f"WARNING: {what} was unused by condor_submit. Is it a typo?{hint}\n")
     return warnings

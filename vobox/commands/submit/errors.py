@@ -36,6 +36,14 @@ def line_error(line: int, source: str, text: str = "") -> SubmitError:
     return SubmitError(stderr, text, line)
 
 
+def dag_error(line: int, source: str) -> SubmitError:
+    """Return the error of a line of a DAGMan file."""
+    return SubmitError(
+        f"\nERROR: on Line {line} of {source}: \n"
+        "\nERROR: A DAG file was provided. Please provide a submit file or use condor_submit_dag.\n"
+    )
+
+
 def include_error(source: str, depth: int, error: SubmitError) -> SubmitError:
     """Return the error of the line that includes ``source``, of what is wrong there.
 

@@ -35,7 +35,7 @@ from .resources import record_requests
 from .shared_parts import SharedParts
 from .spooling import record_spooling
 from .streams import make_absolute, record_log, record_stdin, record_stdout_and_stderr
-from .table_driven import record_table_commands, refuse_unsupported
+from .table_driven import check_without_effect, record_table_commands, refuse_unsupported
 from .transfer import TransferSettings, check_remaps, read_output_names, record_transfer
 from .universe import record_universe
 
@@ -77,6 +77,7 @@ class JobMaker:
         files, ad, part = self._files, self._parts.begin_job(), self._parts.make
 
         part(lambda: record_common(submission, ad))
+        part(lambda: check_without_effect(commands))
         part(lambda: refuse_unsupported(commands))
         universe = part(lambda: record_universe(commands, ad, submission.schedd))
         iwd = part(lambda: _record_iwd(commands, ad, submitter.cwd, files))

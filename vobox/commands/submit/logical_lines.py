@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .errors import line_error
+from .errors import dag_error, line_error
 
 #: Bytes of a description. HTCondor sets no limit; this one keeps a mistaken
 #: argument (a data file) from being held in the schedd's memory line by line.
@@ -23,9 +23,17 @@ MAX_DESCRIPTION = 4 * 1024 * 1024
 _ASSIGNMENT = re.compile(r"([-+]?[A-Za-z0-9_.$()]+)\s*=(.*)\Z", re.DOTALL)
 _HEREDOC = re.compile(r"([-+]?[A-Za-z0-9_.]+)\s*@=\s*(\S*)\Z")
 _APPEND = re.compile(r"([A-Za-z0-9_.$()]+)\s+\+=(.*)\Z", re.DOTALL)
-_QUEUE = re.compile(r"queue(?=\s|\(|=|\Z)", re.IGNORECASE)
+#: A queue statement; ``iterate =`` is an assignment.
+_QUEUE = re.compile(r"queue(?=\s|\Z)|iter(?:a(?:te?)?)?(?=\s+[^=+@\s]|\Z)", re.IGNORECASE)
 _WORD = re.compile(
     r"(?:@(?=include))?(if|elif|else|endif|include|use|error|warning)(?![\w.])", re.IGNORECASE
+)
+#: What begins a line of a DAGMan file.
+_DAG_LINE = re.compile(
+    r"(?:job|provisioner|final|service|splice|subdag|parent|submit-description|done|pre_skip|script"
+    r"|priority|vars|category|maxjobs|abort-dag-on|config|env|set_job_attr|dot|jobstate_log"
+    r"|node_status_file|save_point_file|reject)(?=\s|\Z)",
+    re.IGNORECASE,
 )
 _LIST = re.compile(r"\b(?:in|from|matching)\b", re.IGNORECASE)
 
@@ -106,17 +114,22 @@ def _parse_statement(text: str, physical: _PhysicalLines, source: str) -> Logica
         return LogicalLine(physical.number, "set", key, _read_until(f"@{tag}", physical, source))
     if addition := _APPEND.match(text):
         return LogicalLine(physical.number, "append", addition[1], addition[2].strip())
-    if assignment := _ASSIGNMENT.match(text):
+    if (assignment := _ASSIGNMENT.match(text)) and assignment[1].lower() != "queue":
         return LogicalLine(physical.number, "set", assignment[1], assignment[2].strip())
     if word := _WORD.match(text):
         rest = text[word.end() :].strip()
         if word[1].lower() in ("error", "warning"):
             rest = rest.removeprefix(":").strip()
         return LogicalLine(physical.number, word[1].lower(), "", rest)
-    key, colon, _ = text.partition(":")
-    problem = ""
-    if colon and " " not in key.strip():
-        where = f'Submit:-1:Error "{source}", Line {physical.number}'
+    if _DAG_LINE.match(text):
+        raise dag_error(physical.number, source)
+    key = re.split("[:=]", text, maxsplit=1)[0]
+    where = f'Submit:-1:Error "{source}", Line {physical.number}'
+    if key == text or " " in key.strip():
+        problem = ""
+    elif text[len(key)] == "=" and key.strip().lower() != "queue":
+        problem = f"\n{where}: Illegal Identifier: <{key.strip()}>"
+    else:
         problem = f"invalid queue statement.\n{where}: cannot parse: {text}"
     raise line_error(physical.number, source, problem)
 

@@ -28,7 +28,7 @@ class JobMacros:
     """The macros of one job of a queue statement: values by lower-case name."""
 
     variables: dict[str, str]
-    named: tuple[str, ...] = ()  #: those that the statement names, not Item
+    named: tuple[str, ...] = ()  #: those that the statement names, else Item
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def expand_queue(
                     "item": "",
                     **fields,
                 },
-                () if plan.variables == ("Item",) else plan.variables,
+                plan.variables,
             )
 
 

@@ -26,7 +26,7 @@ class Report:
         self._stored: list[str] = []
         if not options.quiet:
             doing = "Storing job ClassAd(s)" if options.dump else "Submitting job(s)"
-            is_dry = options.dry_run and not options.dump
+            is_dry = options.dry_run is not None and not options.dump
             self._pieces.append("Dry-Run job(s)" if is_dry else doing)
 
     @property
@@ -39,6 +39,11 @@ class Report:
         """What -dry-run and -dump write into a file."""
         return ("\n" if self._options.full else "").join(self._stored)
 
+    def begin_job(self) -> None:
+        """Begin a job's record in the file; it stays empty if the job cannot be made."""
+        if self._options.dry_run is not None and not self._options.full:
+            (self._pieces if self._options.dry_run == "-" else self._stored).append("\n")
+
     def add_job(self, cluster: int, proc: int, ad: Ad) -> None:
         """Print that one job was made.
 
@@ -48,7 +53,7 @@ class Report:
             self._stored.append(format_ad(ad))
         elif self._options.dry_run == "-":
             self._pieces.append(self._format_stored(ad))
-        elif self._options.dry_run:
+        elif self._options.dry_run is not None:
             self._stored.append(self._format_stored(ad))
         if self._options.verbose:
             self._pieces.append(f"\n** Proc {cluster}.{proc}:\n{format_ad(ad)}\n")
@@ -65,14 +70,14 @@ class Report:
         lines = [f"{name}={_format_value(ad, name)}" for name in changed]
         own = [f"ProcId={ad['ProcId']}", f"JobStatus={ad['JobStatus']}"]
         lines = [*own, *lines] if before else [f"ClusterId={ad['ClusterId']}", *lines, *own]
-        return "".join(f"\n{line}" for line in lines) + "\n"
+        return "".join(f"{line}\n" for line in lines)
 
     def finish(self, cluster: int, count: int) -> None:
         """Print that all jobs were submitted; ``count``: how many."""
         options = self._options
         if not options.quiet or options.dumps_to_stdout:
             self._pieces.append("\n")
-        verb = "dry-run" if options.dry_run and not options.dump else "submitted"
+        verb = "dry-run" if options.dry_run is not None and not options.dump else "submitted"
         summary = f"{count} job(s) {verb} to cluster {cluster}.\n"
         if options.terse:
             summary = f"{cluster}.0 - {cluster}.{count - 1}\n"

@@ -1,4 +1,4 @@
-"""The commands request_cpus, request_memory, request_disk, request_gpus and request_<other>."""
+"""The commands request_<resource>, and require_gpus."""
 
 from __future__ import annotations
 
@@ -58,6 +58,8 @@ def record_requests(commands: Commands, ad: Ad, defaults: bool) -> dict[str, str
         _record_request(ad, attribute, text, None, default)
         if text is not None:
             requested[tag] = attribute
+    if "RequestGPUs" in ad and (text := commands.get("require_gpus", "RequireGPUs")):
+        ad["RequireGPUs"] = canonicalize("RequireGPUs", text)
     for key in commands.find_names("request_"):
         tag = key[len("request_") :]
         if tag.lower() in (*_SIZES, *_NUMBERS, *_MISSPELT) or not (text := commands.get(key)):

@@ -7,12 +7,18 @@ import re
 from vobox.classad.ad import Ad, quote
 
 from .commands_table import SUBMIT_COMMANDS, SubmitCommand, Support, ValueType
-from .errors import job_error, submit_error
+from .errors import SubmitError, job_error, submit_error, type_error
 from .expressions import canonicalize, evaluate_boolean, evaluate_integer
 from .job_commands import Commands
 from .streams import make_absolute
 
 _LIMIT = re.compile(r"[a-z_][\w.]*(?::\d+(?:\.\d+)?)?\Z")
+#: The commands that ask for a job factory, each with its attribute.
+_FACTORY = (
+    ("max_materialize", "JobMaterializeLimit"),
+    ("max_idle", "JobMaterializeMaxIdle"),
+    ("materialize_max_idle",),
+)
 _OFF = ("false", "undefined", "0", "")
 
 
@@ -25,6 +31,23 @@ def refuse_unsupported(commands: Commands) -> None:
             value = commands.get(name)
             if value is not None and value.lower() not in _OFF:
                 raise submit_error(f"{name} = {value}: {row.effect}")
+
+
+def check_without_effect(commands: Commands) -> None:
+    """Raise SubmitError for a wrong value of a command that is HTCondor's own business alone."""
+    for names in _FACTORY:
+        value = commands.get(*names)
+        if value is not None:
+            if not -(2**31) <= evaluate_integer(names[0], value) < 2**31 - 1:
+                raise type_error("an integer", names[0], value)
+            break  # as in HTCondor, which makes a job factory of the first
+    checks = commands.get("skip_filechecks")
+    if checks is not None and checks.lower() != "warn":
+        try:
+            evaluate_boolean("", checks)
+        except SubmitError:
+            what = f"SUBMIT_CMD_skip_filechecks={checks}"
+            raise job_error(f"{what} is invalid, must be 'warn' or a boolean") from None
 
 
 def record_table_commands(commands: Commands, ad: Ad) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from vobox.classad.ad import Ad, quote
@@ -27,6 +28,8 @@ _NUMBERS = {
     "vm": 13,
 }
 _NAMES = {number: name for name, number in _NUMBERS.items()}
+#: What C's atoi reads: ``5.0`` is 5.
+_LEADING_NUMBER = re.compile(r"[-+]?\d{1,18}", re.ASCII)
 _GONE = {"standard": "Standard", "pipe": "Pipe", "linda": "Linda", "pvm": "PVM", "pvmd": "PVMD"}
 _WHY = {
     "scheduler": "jobs run on the nodes' pilots, not on the submit host",
@@ -84,11 +87,11 @@ def record_universe(commands: Commands, ad: Ad, schedd: str) -> Universe:
 
 def _parse_universe(commands: Commands) -> int:
     text = commands.get("universe", "JobUniverse") or "vanilla"
-    name = text.lower()
-    if name.isascii() and name.isdigit() and len(name) < 10:
-        name = _NAMES.get(int(name), name)
-    if name in _GONE:
-        raise job_error(f"'{_GONE[name]}' is not a supported universe.")
+    leading = _LEADING_NUMBER.match(text)
+    number = int(leading[0]) if leading else 0
+    name = _NAMES.get(number, "") if number else text.lower()
+    if not name or name in _GONE:
+        raise job_error(f"'{_GONE.get(name, 'Unknown')}' is not a supported universe.")
     if name in _WHY:
         raise submit_error(f"the {name} universe is not supported here: {_WHY[name]}")
     if name not in _NUMBERS:

@@ -54,7 +54,7 @@ SOURCES = TextSources(FILES, FileCache(FILES), CWD, FakeCaller())
             "not a valid command, errno=2 : No such file or directory",
         ),
         ("executable = agent.sh\nqueue x matching\n", 2, "Invalid Queue count expression"),
-        ("x+=3\n", 1, ""),
+        ("x+=3\n", 1, '\nSubmit:-1:Error "e.sub", Line 1: Illegal Identifier: <x+>'),
         ("+x += 3\n", 1, ""),
         ("a = \udcff\n", 1, "the line is not UTF-8"),
         ("x = 1\0\n", 1, "the line holds a zero byte"),
