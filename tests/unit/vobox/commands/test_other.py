@@ -140,8 +140,6 @@ def ask(*argv: str, env: Mapping[str, str] | None = None) -> Answer:
     ("argv", "answer"),
     [
         (["full_hostname", "uid_domain"], Answer("vobox1.example.org\nvobox1.example.org\n")),
-        (["FOO"], Answer("", "Not defined: FOO\n", 1)),
-        (["FOO", "HOSTNAME", "Bar"], Answer("vobox1\n", "Not defined: FOO\nNot defined: Bar\n", 1)),
         # BLAH asks so; a daemon's "no" is an answer
         (["-schedd", "foo"], Answer("Not defined\n")),
         (["-schedd", "THYME_QUEUE"], Answer("alien_jobs\n")),

@@ -1,15 +1,9 @@
 """``-af`` / ``-autoformat``: what HTCondor's recorded answers do not show."""
 
-from tests.support.fake_query_queue import NOW, FakeQueue, Text, job, out
+from tests.support.fake_query_queue import NOW, FakeQueue, job, out
 from vobox.commands.query.condor_q import answer as condor_q
 
 TWO = FakeQueue([job(30, 0, 5), job(30, 1, 2)])
-
-
-def test_expressions_are_evaluated_strings_bare_truth_in_lower_case() -> None:
-    queue = FakeQueue([job(7, 0, 2, T=Text("TRUE"), R=1.5)])
-    asked = ["MemoryUsage", "Owner", "T", "R", "RemoteUserCpu", 'strcat(Owner,"x")', "JobStatus==5"]
-    assert out(condor_q, queue, "-af", *asked) == "0 games true 1.5 0.0 gamesx false\n"
 
 
 def test_a_reference_to_a_machine_is_undefined() -> None:
@@ -20,19 +14,6 @@ def test_expressions_know_the_clock_the_job_and_the_server_time() -> None:
     queue = FakeQueue([job(4)])
     asked = ["CurrentTime", "ServerTime", "MY.ClusterId + 1", "ServerTime - QDate"]
     assert out(condor_q, queue, "-af", *asked) == f"{int(NOW)} {int(NOW)} 5 360\n"
-
-
-def test_no_job_prints_nothing_but_headings() -> None:
-    assert out(condor_q, FakeQueue(), "-af", "ClusterId") == ""
-    assert out(condor_q, FakeQueue(), "-af:h", "ClusterId", "Cmd") == "ClusterId Cmd\n"
-
-
-def test_raw_is_the_text_not_the_value() -> None:
-    asked = ("MemoryUsage", "Requirements", "Nope", "ProcId+1")
-    assert out(condor_q, TWO, "30.1", "-af:r", *asked) == (
-        "((ResidentSetSize + 1023) / 1024) "
-        '(TARGET.Arch == "X86_64") && (TARGET.Disk >= RequestDisk) undefined ProcId + 1\n'
-    )
 
 
 def test_headings_stand_over_their_columns() -> None:

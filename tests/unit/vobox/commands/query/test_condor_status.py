@@ -94,9 +94,3 @@ def test_another_pool_is_named_on_stderr() -> None:
     answer = ask(condor_status, QUEUE, "-schedd", "-pool", "elsewhere")
     assert answer.stderr == "Error: Couldn't contact the condor_collector on elsewhere.\n"
     assert (answer.stdout, answer.code) == ("", 1)
-
-
-def test_an_unknown_option_is_an_error_with_usage() -> None:
-    answer = ask(condor_status, QUEUE, "-zzz")
-    assert answer.stderr.startswith("Error:  Unknown option -zzz\nUsage: condor_status ")
-    assert (answer.stdout, answer.code) == ("", 1)

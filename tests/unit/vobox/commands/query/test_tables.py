@@ -56,12 +56,6 @@ def test_cputime_shows_processor_time_instead() -> None:
     assert "   0+00:01:01 R" in text
 
 
-@pytest.mark.parametrize("clock", ["-cputime", "-currentrun"])
-def test_another_clock_leaves_the_batch_table(clock: str) -> None:
-    queue = FakeQueue([job(1, 0, 2, RemoteUserCpu=61.5)])
-    assert out(condor_q, queue, clock) == out(condor_q, queue)
-
-
 def test_the_size_is_the_memory_used_or_else_the_image() -> None:
     queue = FakeQueue([job(1, ImageSize=1536), job(2, 0, 2, ResidentSetSize=2_000_000)])
     rows = out(condor_q, queue, "-nobatch").splitlines()[4:6]
@@ -173,13 +167,6 @@ def test_hold_lists_reasons() -> None:
         + footer(one, two, two)
         + "\n"
     )
-
-
-def test_a_hold_without_subcode_shows_zero() -> None:
-    held = job(39, 0, 5, HoldReasonCode=15)
-    del held["HoldReasonSubCode"]
-    # submitted on hold: without a subcode, as HTCondor's
-    assert "   15     bad code\n" in out(condor_q, FakeQueue([held]), "-held")
 
 
 def test_idle_has_a_table_of_its_own() -> None:
