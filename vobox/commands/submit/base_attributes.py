@@ -13,6 +13,7 @@ from vobox.jobs.status import IDLE
 from .errors import job_error, submit_error
 from .expressions import canonicalize, evaluate_boolean, evaluate_integer
 from .job_commands import Commands
+from .quoting import strip_quotes
 
 #: What a job starts with besides its own; HTCondor 25.14's names and types.
 _START: dict[str, bool | int | float | str] = {
@@ -136,15 +137,17 @@ def record_presentation(commands: Commands, ad: Ad, owner: str) -> None:
     ``commands``: of the submit description; ``ad``: of the job, which is changed; ``owner``: who
     submits.
     """
-    priority = commands.get("priority", "prio", "JobPrio")
-    ad["JobPrio"] = str(evaluate_integer("priority", priority)) if priority else "0"
+    ad["JobPrio"] = "0"
+    for command, *other in (("priority", "JobPrio"), ("prio",)):
+        if priority := commands.get(command, *other):
+            ad["JobPrio"] = str(evaluate_integer(command, priority))
+            break
     notification = (commands.get("notification", "JobNotification") or "never").lower()
     if notification not in _NOTIFICATIONS:
         raise job_error("Notification must be 'Never', 'Always', 'Complete', 'Start', or 'Error'")
     ad["JobNotification"] = str(_NOTIFICATIONS[notification])
     if name := commands.get("batch_name", "JobBatchName"):
-        is_quoted = name.startswith('"') and name.endswith('"')
-        ad["JobBatchName"] = quote(name[1:-1] if is_quoted else name)
+        ad["JobBatchName"] = quote(strip_quotes(name))
     _record_accounting(commands, ad, owner)
 
 

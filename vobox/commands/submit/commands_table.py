@@ -28,6 +28,7 @@ class ValueType(Enum):
     EXPRESSION = "expression"
     BOOLEAN = "boolean"
     INTEGER = "integer"
+    LENGTH = "length"  #: an integer of at least 0
     PATH = "path"  #: of a file on the submit host; it begins in initialdir
 
 
@@ -128,7 +129,7 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _recorded("ulog_execute_attrs", "UserLogExecuteEventAttrs", _S),
     _recorded("dagman_log", "DAGManNodesLog", _P),
     _recorded("dag_node_name", "DAGNodeName", _S),
-    _recorded("dagman_job_id", "DAGManJobId", _I),
+    _recorded("dagman_job_id", "DAGManJobId", ValueType.LENGTH),
     _recorded("project_name", "ProjectName", _S),
     _recorded("match_list_length", "LastMatchListLength", _I),
     _recorded("want_job_networking", "WantJobNetworking", _B),
@@ -234,7 +235,7 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _recorded(
         "delegate_job_gsi_credentials_lifetime",
         "DelegateJobGSICredentialsLifetime",
-        _I,
+        None,
         "The proxy travels as it is.",
     ),
     _honoured(
@@ -358,7 +359,10 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _recorded("transfer_container", "TransferContainer", _B),
     _recorded("parallel_script_shadow", "ParallelScriptShadow", _S),
     _recorded("parallel_script_starter", "ParallelScriptStarter", _S),
-    _ignored("remote_universe remote_grid_resource", "Grid jobs run in the local pool."),
+    _recorded("remote_universe", "Remote_JobUniverse", None, "Grid jobs run in the local pool."),
+    _recorded(
+        "remote_grid_resource", "Remote_GridResource", _S, "Grid jobs run in the local pool."
+    ),
     _ignored("interactive_executable interactive_args", "-interactive is refused."),
     # late materialisation
     _ignored("max_materialize jobmaterializelimit", "All jobs are queued at once."),
@@ -383,10 +387,14 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _recorded("buffer_size", "BufferSize", _E),
     _recorded("buffer_block_size", "BufferBlockSize", _E),
     _recorded("buffer_files", "BufferFiles", _E),
-    _ignored("want_remote_io dag_status failed_count job retry", "Nothing reads it."),
+    _ignored("dag_status failed_count job retry", "Nothing reads it."),
 )
 
 #: The commands that say nothing without another: unused unless somebody asked for them.
-DEPENDENT_NAMES = frozenset({"require_gpus"})
+DEPENDENT_NAMES = frozenset(
+    {"cron_prep_time", "cron_window", "deferral_prep_time", "deferral_window", "grid_resource"}
+    | {"require_gpus", "suspend_job_at_exec", "suspendjobatexec"}
+    | {name for row in SUBMIT_COMMANDS for name in row.names if name.startswith("tool")}
+)
 #: All keys that are commands. machine_count is none in our universes: HTCondor warns of it.
 COMMAND_NAMES: frozenset[str] = frozenset(name for row in SUBMIT_COMMANDS for name in row.names)

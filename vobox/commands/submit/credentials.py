@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from vobox.classad.ad import Ad, quote
 
-from .errors import job_error, submit_error
+from .errors import SubmitError, job_error, submit_error
 from .expressions import evaluate_boolean
 from .input_files import FileCache
 from .job_commands import Commands
@@ -69,11 +69,7 @@ def _find_token(commands: Commands, iwd: str, env: Mapping[str, str]) -> str | N
     named = commands.get("scitokens_file", "ScitokensFile")
     wanted = commands.get("use_scitokens", "use_scitoken")
     if named is None:
-        if (
-            wanted is None
-            or wanted.lower() == "auto"
-            or not evaluate_boolean("use_scitokens", wanted)
-        ):
+        if wanted is None or wanted.lower() == "auto" or not _is_wanted(wanted):
             return None
         named = env.get("BEARER_TOKEN_FILE")
         if not named:
@@ -82,6 +78,14 @@ def _find_token(commands: Commands, iwd: str, env: Mapping[str, str]) -> str | N
                 "BEARER_TOKEN_FILE environment variable to be set."
             )
     return posixpath.join(iwd, named)
+
+
+def _is_wanted(text: str) -> bool:
+    try:
+        return evaluate_boolean("use_scitokens", text)
+    except SubmitError:
+        problem = "use_scitokens error. Value should be true, false, or auto."
+        raise job_error(problem) from None
 
 
 def _read_token(path: str, files: FileCache, now: float) -> Credential:

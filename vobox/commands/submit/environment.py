@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from vobox.classad.ad import Ad, quote
 
 from .arguments import check_one_syntax
-from .errors import job_error
+from .errors import SubmitError, job_error
+from .expressions import evaluate_boolean
 from .job_commands import Commands
 from .macros import fill_machine_defaults
 from .quoting import (
@@ -72,7 +73,7 @@ def import_variables(selection: str, submitter: Mapping[str, str]) -> dict[str, 
     if not word or word in _FALSE:
         return {}
     patterns = [entry for entry in re.split(r"[,\s]+", selection) if entry]
-    if word in _TRUE:
+    if word in _TRUE or _is_true(word):
         patterns = ["*"]
     wanted = [entry for entry in patterns if not entry.startswith("!")]
     unwanted = [entry[1:] for entry in patterns if entry.startswith("!")]
@@ -85,6 +86,14 @@ def import_variables(selection: str, submitter: Mapping[str, str]) -> dict[str, 
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in wanted or ["*"])
         if not any(fnmatch.fnmatchcase(name, pattern) for pattern in unwanted)
     }
+
+
+def _is_true(word: str) -> bool:
+    """Return whether the word is an expression of a value that is true: ``1.5``, ``1+1``."""
+    try:
+        return evaluate_boolean("getenv", word)
+    except SubmitError:
+        return False
 
 
 def _is_utf8(text: str) -> bool:

@@ -50,6 +50,22 @@ def evaluate_integer(command: str, text: str) -> int:
     raise type_error("an integer", command, text)
 
 
+def evaluate_int(command: str, text: str) -> int:
+    """Return the value of a command that must fit into C's int; raises SubmitError."""
+    value = evaluate_integer(command, text)
+    if not -(2**31) <= value < 2**31 - 1:  # HTCondor takes no INT_MAX
+        raise type_error("an integer", command, text)
+    return value
+
+
+def evaluate_length(command: str, text: str) -> int:
+    """Return the value of a command that must be an integer of at least 0; raises SubmitError."""
+    value = evaluate_integer(command, text)
+    if value < 0:
+        raise type_error("a non-negative integer", command, text)
+    return value
+
+
 def _evaluate_constant(text: str) -> object:
     lowered = text.lower()
     if lowered in ("true", "false"):

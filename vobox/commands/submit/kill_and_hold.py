@@ -14,6 +14,7 @@ from .errors import job_error
 from .expressions import evaluate_boolean, evaluate_integer, find_constant_integer
 from .job_commands import Commands
 from .payload import mark_held
+from .policies import SHORTEST_LEASE
 
 
 class RunLimits(TypedDict, total=False):
@@ -92,8 +93,12 @@ def read_run_limits(commands: Commands, ad: Ad) -> RunLimits:
     # The ad says 2400 s where the description says nothing, as HTCondor's
     # does; the task then says 0, which is the schedd's own, shorter lease.
     lease = find_constant_integer(ad.get("JobLeaseDuration", "0"))
-    if lease and commands.get("job_lease_duration", "JobLeaseDuration", "MY.JobLeaseDuration"):
-        found["lease"] = float(lease)
+    if (
+        lease
+        and lease > 0
+        and commands.get("job_lease_duration", "JobLeaseDuration", "MY.JobLeaseDuration")
+    ):
+        found["lease"] = float(max(lease, SHORTEST_LEASE))
     found["allowed_job_duration"] = _read_limit(ad, "AllowedJobDuration")
     found["allowed_execute_duration"] = _read_limit(ad, "AllowedExecuteDuration")
     return found

@@ -124,7 +124,8 @@ def record_sizes(commands: Commands, ad: Ad, program: Program, total: int) -> No
     if text := commands.get("image_size", "ImageSize"):
         image = parse_size(text, 1)
         if image is None or image < 1:
-            raise job_error("Image Size must be positive")
+            problem = f"\nERROR: '{text}' is not valid for Image Size" if image is None else ""
+            raise job_error(f"Image Size must be positive{problem}")
         _record_size(ad, "ImageSize", image)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from vobox.classad.ad import Ad, ParseError, parse_old
 
 from .errors import SubmitError, job_error
-from .expressions import canonicalize, evaluate_integer, find_constant_integer
+from .expressions import canonicalize, evaluate_int, evaluate_integer
 from .job_commands import Commands
 
 #: HTCondor's DEFAULT_JOB_MAX_RETRIES and JOB_DEFAULT_LEASE_DURATION (s), and its shortest lease.
 DEFAULT_RETRIES = 2
 DEFAULT_LEASE = 2400
 SHORTEST_LEASE = 20
+_NUMBER = re.compile(r"\d{1,18}(?:\.\d*)?(?:[eE][-+]?\d{1,2})?\Z")
 
 _EXPRESSIONS = (
     ("periodic_hold", "PeriodicHold"),
@@ -59,7 +62,7 @@ def _record_exit(commands: Commands, ad: Ad) -> None:
     ad["JobMaxRetries"] = str(count)
     terms = ["NumJobCompletions > JobMaxRetries", "ExitCode =?= 0"]
     if success is not None:
-        ad["JobSuccessExitCode"] = str(evaluate_integer("success_exit_code", success))
+        ad["JobSuccessExitCode"] = str(evaluate_int("success_exit_code", success))
         terms[1] = "ExitCode =?= JobSuccessExitCode"
     if until is not None:
         terms.append(_build_retry_until(until))
@@ -69,15 +72,18 @@ def _record_exit(commands: Commands, ad: Ad) -> None:
 
 
 def _build_retry_until(text: str) -> str:
+    problem = f"retry_until={text} is invalid, it must be an integer or boolean expression."
     try:
         parse_old(text)
     except ParseError:
-        problem = f"retry_until={text} is invalid, it must be an integer or boolean expression."
         raise job_error(problem) from None
     try:
-        return f"ExitCode =?= {evaluate_integer('retry_until', text)}"
+        code = evaluate_integer("retry_until", text)
     except SubmitError:
         return text
+    if not -(2**31) <= code < 2**31:
+        raise job_error(problem)
+    return f"ExitCode =?= {code}"
 
 
 def _record_lease(commands: Commands, ad: Ad, vanilla: bool) -> list[str]:
@@ -87,8 +93,8 @@ def _record_lease(commands: Commands, ad: Ad, vanilla: bool) -> list[str]:
             ad["JobLeaseDuration"] = str(DEFAULT_LEASE)
         return []
     ad["JobLeaseDuration"] = canonicalize("JobLeaseDuration", text)
-    number = find_constant_integer(ad["JobLeaseDuration"])
-    if number is None or number >= SHORTEST_LEASE or number == 0:
+    number = _NUMBER.match(ad["JobLeaseDuration"])
+    if number is None or not 0 < int(float(number[0])) < SHORTEST_LEASE:
         return []
     ad["JobLeaseDuration"] = str(SHORTEST_LEASE)
     return [

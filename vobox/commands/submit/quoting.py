@@ -10,6 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+#: What an environment in V1 syntax may begin with to say what stands between its entries.
+_DELIMITERS = "!#$%&*+,-/:;<>?@^`|~\x1f"
+
 
 class QuotingError(Exception):
     """A text is not in the syntax; the message is HTCondor's."""
@@ -40,6 +43,11 @@ def unwrap_v2(text: str) -> str:
             f"{text[end:]}\n"
         )
     return "".join(pieces)
+
+
+def strip_quotes(text: str) -> str:
+    """Return the text without double quotes around it all."""
+    return text[1:-1] if text.startswith('"') and text.endswith('"') else text
 
 
 def split_v2(text: str) -> list[str]:
@@ -112,10 +120,10 @@ def split_arguments_v1(text: str) -> list[str]:
 
 
 def parse_environment_v1(text: str) -> dict[str, str]:
-    """Parse entries between ``;`` (or ``|``, if the text begins with it)."""
+    """Parse entries between ``;``, or what the text begins with instead."""
     delimiter = ";"
-    if text[:1] == "|":
-        delimiter, text = "|", text[1:]
+    if text and text[0] in _DELIMITERS:
+        delimiter, text = text[0], text[1:]
     entries = (entry.lstrip() for entry in text.replace("\n", delimiter).split(delimiter))
     return _parse_assignments(entry for entry in entries if entry)
 
@@ -130,9 +138,9 @@ def _parse_assignments(entries: Iterable[str]) -> dict[str, str]:
     for entry in entries:
         name, equals, value = entry.partition("=")
         if not equals:
-            raise QuotingError(f"Missing '=' after environment variable '{entry}'.")
+            raise QuotingError(f"ERROR: Missing '=' after environment variable '{entry}'.")
         if not name:
-            raise QuotingError(f"missing variable in '{entry}'.")
+            raise QuotingError(f"ERROR: missing variable in '{entry}'.")
         found[name] = value
     return found
 

@@ -93,7 +93,9 @@ def _find_own(ad: Ad) -> set[str]:
 
 
 def _format_value(ad: Ad, name: str) -> str:
-    return "undefined" if name == "Owner" else expression_text(ad[name])
+    if name == "Owner":
+        return "undefined"
+    return expression_text(ad.get(f"{name}_RAW", ad[name]))  # the schedd rounds sizes
 
 
 def format_ad(ad: Ad) -> str:

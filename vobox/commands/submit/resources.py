@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 
 from vobox.classad.ad import Ad
@@ -10,9 +9,12 @@ from vobox.classad.ad import Ad
 from .expressions import canonicalize
 from .job_commands import Commands
 
-_SIZE = re.compile(r"(-?\d+(?:\.\d+)?)\s*([KMGTP]?)B?\Z", re.IGNORECASE)
+#: As HTCondor's parse_int64_bytes: of a fraction three digits count.
+_SIZE = re.compile(
+    r"(?=[-+.]?\d)([-+]?\d{0,18})(?:\.(\d{0,3})\d*)?\s*(?:([KMGT])B?)?\Z", re.IGNORECASE
+)
 #: KiB in one unit
-_UNITS = {"K": 1, "M": 1024, "G": 1024**2, "T": 1024**3, "P": 1024**4}
+_UNITS = {"K": 1, "M": 1024, "G": 1024**2, "T": 1024**3}
 #: Attribute, unit (in KiB) that a bare number and the attribute count in, default.
 _SIZES = {
     "memory": ("RequestMemory", 1024, "128"),
@@ -28,10 +30,13 @@ _NUMBERS_ONLY = {tag: (attribute, "") for tag, (attribute, _) in _NUMBERS.items(
 def parse_size(text: str, unit: int) -> int | None:
     """Return a size like ``2 GB`` in units of ``unit`` KiB, rounded up; None for an expression."""
     found = _SIZE.match(text)
-    if found is None or (text[-1] in "bB" and not found[2]):
+    if found is None:
         return None
-    kib = float(found[1]) * (_UNITS[found[2].upper()] if found[2] else unit)
-    return math.ceil(kib / unit) if math.isfinite(kib) else None
+    whole, fraction, letter = found.groups()
+    number = int(whole or 0) + float(f"0.{fraction or 0}")
+    # in doubles, and cut towards zero: -1 is 0, and 99999999999 is 100000000000
+    size = number * (_UNITS[letter.upper()] if letter else unit) * 1024 + unit * 1024 - 1
+    return int(abs(int(size)) // (unit * 1024)) * (1 if size > 0 else -1)
 
 
 def record_requests(commands: Commands, ad: Ad, defaults: bool) -> dict[str, str]:

@@ -5,11 +5,19 @@ from __future__ import annotations
 import re
 
 from vobox.classad.ad import Ad, quote
+from vobox.commands.command_line import parse_leading_integer
 
 from .commands_table import SUBMIT_COMMANDS, SubmitCommand, Support, ValueType
-from .errors import SubmitError, job_error, submit_error, type_error
-from .expressions import canonicalize, evaluate_boolean, evaluate_integer
+from .errors import SubmitError, job_error, submit_error
+from .expressions import (
+    canonicalize,
+    evaluate_boolean,
+    evaluate_int,
+    evaluate_integer,
+    evaluate_length,
+)
 from .job_commands import Commands
+from .quoting import strip_quotes
 from .streams import make_absolute
 
 _LIMIT = re.compile(r"[a-z_][\w.]*(?::\d+(?:\.\d+)?)?\Z")
@@ -18,6 +26,10 @@ _FACTORY = (
     ("max_materialize", "JobMaterializeLimit"),
     ("max_idle", "JobMaterializeMaxIdle"),
     ("materialize_max_idle",),
+)
+#: Strings whose double quotes are left out.
+_UNQUOTED = frozenset(
+    {"ContainerTargetDir", "JobBatchId", "JobSetName", "JobStarterDebug", "JobStarterLog"}
 )
 _OFF = ("false", "undefined", "0", "")
 
@@ -38,8 +50,7 @@ def check_without_effect(commands: Commands) -> None:
     for names in _FACTORY:
         value = commands.get(*names)
         if value is not None:
-            if not -(2**31) <= evaluate_integer(names[0], value) < 2**31 - 1:
-                raise type_error("an integer", names[0], value)
+            evaluate_int(names[0], value)
             break  # as in HTCondor, which makes a job factory of the first
     checks = commands.get("skip_filechecks")
     if checks is not None and checks.lower() != "warn":
@@ -53,12 +64,17 @@ def check_without_effect(commands: Commands) -> None:
 def record_table_commands(commands: Commands, ad: Ad) -> None:
     """Record the commands that have a value type in the table; raises SubmitError."""
     _record_concurrency(commands, ad)
+    _record_delegation(commands, ad)
     for row in SUBMIT_COMMANDS:
         if row.value_type is None or row.attribute in ad:
             continue
         value = commands.get(*row.names, row.attribute)
         if value is not None:
             ad[row.attribute] = _to_expression(row, value, ad)
+    history = int(ad.get("JobMachineAttrsHistoryLength", "0"))
+    if not 0 <= history < 2**31:
+        what = f"job_machine_attrs_history_length={history}"
+        raise job_error(f"{what} is out of bounds 0 to {2**31 - 1}")
     if "JobStarterLog" in ad:
         ad.setdefault("JobStarterDebug", "true")
 
@@ -75,6 +91,17 @@ def _record_concurrency(commands: Commands, ad: Ad) -> None:
     ad["ConcurrencyLimits"] = quote(",".join(limits))
 
 
+def _record_delegation(commands: Commands, ad: Ad) -> None:
+    """Record for how long a proxy is delegated; raises SubmitError."""
+    name = "delegate_job_gsi_credentials_lifetime"
+    text = commands.get(name, "DelegateJobGSICredentialsLifetime")
+    if text is not None:
+        seconds, rest = parse_leading_integer(text)
+        if rest:
+            raise job_error(f"invalid integer setting {name} = {text}")
+        ad["DelegateJobGSICredentialsLifetime"] = str(seconds)
+
+
 def _to_expression(row: SubmitCommand, value: str, ad: Ad) -> str:
     if row.value_type is ValueType.EXPRESSION:
         return canonicalize(row.attribute, value)
@@ -82,8 +109,12 @@ def _to_expression(row: SubmitCommand, value: str, ad: Ad) -> str:
         return str(evaluate_boolean(row.names[0], value)).lower()
     if row.value_type is ValueType.INTEGER:
         return str(evaluate_integer(row.names[0], value))
+    if row.value_type is ValueType.LENGTH:
+        return str(evaluate_length(row.names[0], value))
+    if row.attribute in _UNQUOTED:
+        value = strip_quotes(value)
     if row.value_type is ValueType.LIST:
-        return quote(",".join(item for part in value.split(",") if (item := part.strip())))
+        return quote(",".join(item for item in re.split(r"[,\s]+", value) if item))
     if row.value_type is ValueType.PATH:
-        return quote(make_absolute(ad.text("Iwd"), value))
+        return quote(value and make_absolute(ad.text("Iwd"), value))
     return quote(value)

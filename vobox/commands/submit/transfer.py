@@ -108,7 +108,7 @@ def _wrapped_error(text: str) -> SubmitError:
 
     HTCondor counts the line break before it as the first one.
     """
-    lines = textwrap.wrap(f"_ERROR: {text}", 78, break_on_hyphens=False, break_long_words=False)
+    lines = textwrap.wrap(f"_ERROR: {text}", 77, break_on_hyphens=False, break_long_words=False)
     end = "\n \n" if text.endswith("\n") else " \n"
     return SubmitError("\n" + " \n".join(lines)[1:] + end)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from vobox.classad.ad import Ad, quote
+from vobox.commands.command_line import parse_leading_integer
 
 from .errors import job_error, submit_error
 from .job_commands import Commands
@@ -28,8 +28,6 @@ _NUMBERS = {
     "vm": 13,
 }
 _NAMES = {number: name for name, number in _NUMBERS.items()}
-#: What C's atoi reads: ``5.0`` is 5.
-_LEADING_NUMBER = re.compile(r"[-+]?\d{1,18}", re.ASCII)
 _GONE = {"standard": "Standard", "pipe": "Pipe", "linda": "Linda", "pvm": "PVM", "pvmd": "PVMD"}
 _WHY = {
     "scheduler": "jobs run on the nodes' pilots, not on the submit host",
@@ -82,13 +80,17 @@ def record_universe(commands: Commands, ad: Ad, schedd: str) -> Universe:
     """
     number = _parse_universe(commands)
     ad["JobUniverse"] = str(number)
+    if remote := commands.get("remote_universe", "Remote_JobUniverse"):
+        its_number = _find_number(remote)
+        if its_number == 0:
+            raise job_error(f"Unknown Remote_Universe of '{remote}' specified")
+        ad["Remote_JobUniverse"] = str(its_number)
     return _record_grid(commands, ad, schedd) if number == GRID else Universe(number)
 
 
 def _parse_universe(commands: Commands) -> int:
     text = commands.get("universe", "JobUniverse") or "vanilla"
-    leading = _LEADING_NUMBER.match(text)
-    number = int(leading[0]) if leading else 0
+    number, _ = parse_leading_integer(text)
     name = _NAMES.get(number, "") if number else text.lower()
     if not name or name in _GONE:
         raise job_error(f"'{_GONE.get(name, 'Unknown')}' is not a supported universe.")
@@ -97,6 +99,12 @@ def _parse_universe(commands: Commands) -> int:
     if name not in _NUMBERS:
         raise job_error(f"I don't know about the '{text}' universe.")
     return _NUMBERS[name]
+
+
+def _find_number(text: str) -> int:
+    """Return the number of a universe, whether there is such a one or not; 0 for a wrong name."""
+    number, _ = parse_leading_integer(text)
+    return number or _NUMBERS.get(text.lower(), 0)
 
 
 def _record_grid(commands: Commands, ad: Ad, schedd: str) -> Universe:

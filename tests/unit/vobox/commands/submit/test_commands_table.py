@@ -23,6 +23,7 @@ VALUES = {
     ValueType.EXPRESSION: ("7  >  1", "7 > 1"),
     ValueType.BOOLEAN: ("True", "true"),
     ValueType.INTEGER: ("1 + 2", "3"),
+    ValueType.LENGTH: ("2 - 2", "0"),
     ValueType.PATH: ("a//b", f'"{CWD}/a/b"'),
 }
 
