@@ -50,8 +50,9 @@ class LiveSite:
         self.root = root
         self.url = url or f"sqlite://{root}/broker.db"
         self.spool = root / "spool"
+        # in memory, as /run: its files of ended jobs would cost more than the jobs on some disks;
         # a Unix socket's path must stay short, pytest's directories do not
-        self._short = Path(tempfile.mkdtemp(prefix="site-"))
+        self._short = Path(tempfile.mkdtemp(prefix="site-", dir="/dev/shm"))
         self.socket = self._short / "schedd.sock"
         self.lease = lease
         #: more options of each schedd that is started
