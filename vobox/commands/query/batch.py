@@ -17,6 +17,7 @@ from typing import Final
 
 from vobox.classad.ad import Ad, read_integer
 from vobox.classad.expressions import Evaluator
+from vobox.classad.literals import NOT_LITERAL, literal_value
 from vobox.jobs.status import HELD, IDLE, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT
 
 from .renderers import format_date
@@ -25,6 +26,9 @@ from .tables import sanitize_cell
 #: Width of BATCH_NAME at least, and where there is no row to follow.
 _NAME_WIDTH = 11
 _EMPTY_NAME_WIDTH = 13
+
+#: Literals that are remembered of one query's jobs.
+_MAX_CELLS: Final = 1000
 
 #: What is asked of each job.
 _ATTRIBUTES: Final = (
@@ -83,12 +87,16 @@ def _collect_batches(
     """Return the batches in the order of their first jobs."""
     batches: dict[int | tuple[str, str], _Batch] = {}
     batch: _Batch | None = None
+    #: literals → what is shown of them: thousands of jobs have the same
+    cells: dict[str | None, str] = {}
     for ad in ads:
         cluster, proc, state, whose, title, queued, number = ad.get_all(_ATTRIBUTES)
         job = (read_integer(cluster), read_integer(proc))
         status = read_integer(state)
-        owner = sanitize_cell(evaluator.read_string(ad, whose))
-        name = sanitize_cell(evaluator.read_string(ad, title))
+        if (owner := cells.get(whose)) is None:
+            owner = _read_cell(ad, evaluator, whose, cells)
+        if (name := cells.get(title)) is None:
+            name = _read_cell(ad, evaluator, title, cells)
         submitted = evaluator.read_number(ad, queued)
         procs = int(evaluator.read_number(ad, number))
         totals[status] += 1
@@ -100,6 +108,14 @@ def _collect_batches(
             batch = batches[key] = _Batch(owner, shown, job, job, submitted, procs)
         batch.add(job, submitted, procs, status)
     return batches.values()
+
+
+def _read_cell(ad: Ad, evaluator: Evaluator, text: str | None, cells: dict[str | None, str]) -> str:
+    """Return the string as it is shown, and keep it in ``cells`` if it is the same in any ad."""
+    cell = sanitize_cell(evaluator.read_string(ad, text))
+    if len(cells) < _MAX_CELLS and (text is None or literal_value(text) is not NOT_LITERAL):
+        cells[text] = cell
+    return cell
 
 
 def render_batch_table(
