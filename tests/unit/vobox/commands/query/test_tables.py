@@ -106,6 +106,14 @@ def test_the_batch_table_gathers_a_name_over_clusters_and_counts_done_jobs() -> 
     assert row.split()[1:] == ["b", "11/22", "13:19", "2", "1", "1", "4", "4.0", "...", "6.1"]
 
 
+def test_a_batch_name_that_is_an_expression_is_evaluated_in_each_job() -> None:
+    jobs = [job(cluster, 0) for cluster in (4, 6)]
+    for one in jobs:
+        one.ad["JobBatchName"] = 'strcat("b", ClusterId)'
+    rows = out(condor_q, FakeQueue(jobs)).splitlines()
+    assert [row.split()[1] for row in rows[4:6]] == ["b4", "b6"]
+
+
 def test_a_job_that_a_condition_hides_is_not_called_done() -> None:
     queue = FakeQueue([job(1, proc, 1 + proc, TotalSubmitProcs=2) for proc in range(2)])
     row = out(condor_q, queue, "-const", "JobStatus == 1").splitlines()[4]
