@@ -109,7 +109,7 @@ def test_the_batch_table_gathers_a_name_over_clusters_and_counts_done_jobs() -> 
 def test_a_batch_name_that_is_an_expression_is_evaluated_in_each_job() -> None:
     jobs = [job(cluster, 0) for cluster in (4, 6)]
     for one in jobs:
-        one.ad["JobBatchName"] = 'strcat("b", ClusterId)'
+        one["JobBatchName"] = 'strcat("b", ClusterId)'
     rows = out(condor_q, FakeQueue(jobs)).splitlines()
     assert [row.split()[1] for row in rows[4:6]] == ["b4", "b6"]
 
