@@ -53,7 +53,6 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 
 @pytest.mark.root
-@pytest.mark.root
 @pytest.mark.parametrize("umask", [0o022, 0o077])
 def test_another_user_of_a_pilot_of_roots_reaches_its_place_and_nothing_else(umask: int) -> None:
     # a worker that is root runs its jobs so

@@ -100,7 +100,6 @@ FIRST_PROCESS = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 
 
 @pytest.mark.root
-@pytest.mark.root
 @pytest.mark.parametrize("prefix", [(), FIRST_PROCESS], ids=["any process", "first process"])
 def test_a_job_of_a_worker_that_is_root_gets_nothing(
     site: HostileSite, prefix: tuple[str, ...]
@@ -140,7 +139,6 @@ def test_a_job_of_a_worker_that_is_root_gets_nothing(
     assert_a_users_of_its_own(found["ids"])
 
 
-@pytest.mark.root
 @pytest.mark.root
 def test_the_setuid_program_of_that_test_is_one(site: HostileSite) -> None:
     setuid = site.path / "cat"
@@ -201,7 +199,6 @@ def test_a_url_through_a_pipe_leaves_nothing_for_the_job(site: HostileSite) -> N
 
 
 @pytest.mark.root
-@pytest.mark.root
 def test_whatever_a_job_of_another_user_left_is_killed_and_removed(site: HostileSite) -> None:
     leave = (
         "mkdir -p deep/er; touch deep/er/file; chmod 0 deep/er deep\n"
@@ -222,7 +219,6 @@ def test_whatever_a_job_of_another_user_left_is_killed_and_removed(site: Hostile
     assert list(site.work.iterdir()) == []
 
 
-@pytest.mark.root
 @pytest.mark.root
 def test_what_a_killed_worker_left_is_swept_by_the_next_one(site: HostileSite) -> None:
     run = (
@@ -245,7 +241,6 @@ def test_what_a_killed_worker_left_is_swept_by_the_next_one(site: HostileSite) -
     wait_until(lambda: not Path(f"/proc/{left}").exists(), "what it left running to be gone")
 
 
-@pytest.mark.root
 @pytest.mark.root
 def test_a_job_that_kills_its_worker_of_the_same_user_is_left_to_its_lease(
     site: HostileSite,

@@ -26,7 +26,6 @@ def site() -> Iterator[HostileSite]:
 
 
 @pytest.mark.root
-@pytest.mark.root
 def test_two_capabilities_are_enough(site: HostileSite) -> None:
     script = "echo x > out; mkdir shut; touch shut/file; chmod 0 shut; (setsid sleep 600 &); id -u"
     site.submit(Task("/bin/sh", arguments=("-c", script), files=(SandboxFile("in", b""),)))
@@ -50,7 +49,6 @@ def test_two_capabilities_are_enough(site: HostileSite) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.root
 def test_5_a_worker_that_is_root_without_the_capabilities_says_which(site: HostileSite) -> None:
     worker = subprocess.run(
         [
@@ -71,7 +69,6 @@ def test_5_a_worker_that_is_root_without_the_capabilities_says_which(site: Hosti
 
 
 @pytest.mark.root
-@pytest.mark.root
 def test_two_workers_at_once_give_their_jobs_different_users(site: HostileSite) -> None:
     wait = "id -u; until [ -e go ]; do sleep 0.05; done"
     site.submit(*[Task("/bin/sh", arguments=("-c", wait))] * 2)
@@ -91,7 +88,6 @@ def test_two_workers_at_once_give_their_jobs_different_users(site: HostileSite) 
     assert all(int(each) in OWN_USERS for each in users)
 
 
-@pytest.mark.root
 @pytest.mark.root
 def test_a_worker_elsewhere_on_the_machine_neither_ends_nor_shares_a_job(
     site: HostileSite,
@@ -122,7 +118,6 @@ def said_in(site: HostileSite) -> list[Path]:
 
 
 @pytest.mark.root
-@pytest.mark.root
 @pytest.mark.parametrize(
     ("user", "said"),
     [("1234", "1234 1234"), ("1234:99", "1234 99"), ("nobody:daemon", "65534 1"), ("self", "0 0")],
@@ -148,7 +143,6 @@ def test_6_a_user_that_is_not_there(site: HostileSite) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.root
 def test_6_only_root_runs_jobs_as_others(site: HostileSite) -> None:
     worker = site.start(PLAIN, "--user=0", THYME_URL=f"amqp://w:{SECRET}@127.0.0.1/")
 
@@ -160,7 +154,6 @@ def test_6_only_root_runs_jobs_as_others(site: HostileSite) -> None:
     )
 
 
-@pytest.mark.root
 @pytest.mark.root
 def test_5_a_directory_that_the_jobs_user_cannot_reach(site: HostileSite) -> None:
     site.path.chmod(0o700)
@@ -201,7 +194,6 @@ pwd; echo x > out
 """
 
 
-@pytest.mark.root
 @pytest.mark.root
 @pytest.mark.parametrize("place", ["", "/tmp", "/var/tmp"])
 def test_a_job_finds_and_leaves_nothing_in_temporary_directories(

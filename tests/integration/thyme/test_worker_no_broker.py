@@ -60,7 +60,6 @@ def test_4_a_directory_that_is_not_there(site: WorkerSite) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.root
 def test_4_a_directory_that_is_not_writable(site: WorkerSite) -> None:
     make_accessible(site.path)
     site.work.chmod(0o1777)
@@ -68,7 +67,6 @@ def test_4_a_directory_that_is_not_writable(site: WorkerSite) -> None:
     assert "Permission denied" in refused(site, user=65534)
 
 
-@pytest.mark.root
 @pytest.mark.root
 def test_4_another_users_broker(site: WorkerSite) -> None:
     site.submit(TRUE)

@@ -91,7 +91,6 @@ def test_5_a_scratch_that_cannot_be_used(site: WorkerSite) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.root
 def test_5_a_scratch_of_another_user(site: WorkerSite) -> None:
     make_accessible(site.path)
     site.path.chmod(0o1777)

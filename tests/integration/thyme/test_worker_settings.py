@@ -72,7 +72,6 @@ def test_6_a_place_of_2017_holds_no_password(site: WorkerSite) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.root
 def test_what_names_the_broker_is_gone_from_the_workers_environment(site: WorkerSite) -> None:
     site.submit(shell(f"touch {site.path}/up; until [ -e {site.path}/go ]; do sleep 0.05; done"))
     worker = running(site)

@@ -25,7 +25,6 @@ thread.join()
 
 
 @pytest.mark.root
-@pytest.mark.root
 @pytest.mark.parametrize("number", [0, 24, 27, 38])
 def test_one_capability_is_given_up_and_no_other(number: int) -> None:
     done = subprocess.run(

@@ -63,7 +63,6 @@ def test_a_user_without_an_entry_has_its_scratch_directory_for_a_home() -> None:
 
 
 @pytest.mark.root
-@pytest.mark.root
 def test_acting_ends_with_its_block_whatever_happens() -> None:
     me = (os.getresuid(), os.getresgid(), os.getgroups())
     user = JobUser(4242, 4243)
