@@ -132,8 +132,3 @@ def _nearest(key: str) -> str:
     if names:
         return f"did you mean {names[0]!r}?"
     return "`planctonctl help` names the page with all keys"
-
-
-def reason_of(error: Exception) -> str:
-    """Return the error in one line, without the file name that an OSError repeats."""
-    return getattr(error, "strerror", None) or " ".join(str(error).split())
