@@ -4,7 +4,6 @@ The pilot is what Plancton's Docker engine makes of its configuration; Python an
 the machine's own, bound into it.
 """
 
-import os
 import shutil
 import sys
 import tempfile
@@ -44,7 +43,7 @@ class Site:
         task = Task("/bin/sh", arguments=("-c", text))
         self.broker.submit("alien_jobs", [encode(submission(task))])
 
-    def start(self, *options: str, **values: object) -> str:
+    def start(self, *options: str) -> str:
         # nobody but root sees what is below a directory like /root: jobs need none of it
         command = [
             sys.executable, "-m", "thyme.worker.cli", f"--url=sqlite://{self.path}/broker.db",
@@ -52,8 +51,7 @@ class Site:
         ]  # fmt: skip
         return self.bench.start(
             *command, binds=(*bind_python(), f"{self.path}:{self.path}:rw"), max_dock_mem=MEMORY,
-            environment={"PYTHONPATH": str(ROOT)},
-            **{"capabilities": ("SETUID", "SETGID"), **values},
+            environment={"PYTHONPATH": str(ROOT)}, capabilities=("SETUID", "SETGID"),
         )  # fmt: skip
 
     def wait_for_end(self, name: str) -> tuple[int | None, str]:
@@ -135,13 +133,3 @@ def test_a_job_over_the_memory_of_its_pilot_is_held_for_it(site: Site) -> None:
     assert (finished.hold.code, finished.hold.subcode) == (34, 102)
     assert "Job has gone over cgroup memory limit of 61 megabytes. Last " in finished.hold.text
     assert finished.hold.text.endswith("Consider resubmitting with a higher request_memory.")
-
-
-def test_5_a_pilot_without_the_capabilities_says_which(site: Site) -> None:
-    name = site.start(capabilities=())
-
-    code, said = site.wait_for_end(name)
-
-    assert code == 5
-    assert "capabilities: [SETUID, SETGID]" in said
-    assert os.linesep.join(said.splitlines()) == said.strip()
