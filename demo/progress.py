@@ -63,7 +63,6 @@ class Plain:
 
     def close(self) -> None:
         """Do nothing: all is printed."""
-        pass
 
 
 class Lively:

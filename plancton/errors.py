@@ -106,19 +106,13 @@ class EngineRefused(EngineError):
 class NotThere(EngineRefused):
     """What was asked for is not there."""
 
-    pass
-
 
 class NoSuchImage(NotThere):
     """The image is not there."""
 
-    pass
-
 
 class Conflict(EngineRefused):
     """The container or image is not in a state for what was asked."""
-
-    pass
 
 
 class OutOfDisk(EngineRefused):
