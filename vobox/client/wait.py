@@ -52,7 +52,8 @@ def _refuse_both(option: str, other: str, is_given: bool) -> None:
 
 def parse(argv: "list[str]") -> WaitOptions:
     """Read a command line; raises CommandExit."""
-    options, job = WaitOptions(), None  # type: tuple[WaitOptions, str | None]
+    options = WaitOptions()
+    log, job = None, None  # type: str | None, str | None
     words = iter(argv)
     for word in words:
         if word == "-help":
@@ -78,16 +79,17 @@ def parse(argv: "list[str]") -> WaitOptions:
             else:
                 _refuse_both("-num", "-allevents", options.allevents)
                 options.number = number
-        elif word.startswith("-") and not (word == "-1" and options.log and not job):
+        elif word.startswith("-") and not (word == "-1" and log and job is None):
             raise CommandExit(1, "", USAGE)
-        elif not options.log:
-            options.log = word
+        elif log is None:
+            log = word
         elif job is None:
             job = word
         else:
             raise CommandExit(1, "", "Extra argument: %s\n\n%s" % (word, USAGE))
-    if not options.log:
+    if log is None:
         raise CommandExit(1, "", USAGE)
+    options.log = log
     if job is not None:
         options.job = _parse_job(job)
     return options

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from thyme.protocol.events import JobMessage
-from thyme.protocol.job import JobId
 from vobox.classad.ad import ParseError, parse_old
 from vobox.client.usage import USAGES
 from vobox.files.as_user import OwnerFileReader
@@ -18,15 +16,22 @@ from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, CommandRefused, Request
 from vobox.schedd.command_gateway import CommandGateway
 
-from .command_line import CommandLine, EarlyExit, Flag, Option, Word, answers_early
+from .command_line import (
+    CommandLine,
+    EarlyExit,
+    Flag,
+    Option,
+    Word,
+    answers_early,
+    parse_leading_integer,
+)
 from .job_actions import TEXTS, ActionRequest, decide
 from .job_selection import (
     JobGroup,
     build_groups,
     evaluate_constraints,
-    is_cluster_id,
-    is_job_id,
     may_modify,
+    names_nothing,
     select_jobs,
 )
 from .missing_input import complete_jobs, is_incomplete
@@ -80,14 +85,16 @@ def parse(command: str, argv: Sequence[str], schedd: str) -> ActionRequest:
         elif item.name == "constraint":
             constraints.append(_check_constraint(command, item.value))
         elif item.name == "all":
+            if words or constraints:
+                raise EarlyExit(f"{command}: can't mix -all with other constraints\n")
             everything = True
         else:
             request = _add_option(request, item, schedd)
-    if everything and (words or constraints):
+    if everything and words:
         raise EarlyExit(f"{command}: can't mix -all with other constraints\n")
-    invalid = tuple(word for word in words if _is_invalid(word))
+    invalid = tuple(word for word in words if names_nothing(word))
     groups = build_groups([word for word in words if word not in invalid], constraints)
-    if everything:
+    if everything and not constraints:
         groups = [JobGroup("")]
     if not groups:
         errors = "".join(f"Invalid cluster # from {word}.\n" for word in invalid)
@@ -100,23 +107,17 @@ def _add_option(request: ActionRequest, flag: Flag, schedd: str) -> ActionReques
     name, value = flag.name, flag.value
     if name == "name" and not is_schedd(value, schedd):
         raise EarlyExit(f"Error: cannot get address of schedd {value}\n")
-    if name == "subcode" and not re.fullmatch(r"-?[0-9]{1,9}", value):
+    subcode, rest = parse_leading_integer(value)
+    if name == "subcode" and (rest or not value):
         raise EarlyExit(f"Invalid -subcode {value}!\n")
     changes: dict[str, dict[str, Any]] = {
         "reason": {"reason": value},
-        "subcode": {"subcode": int(value) if name == "subcode" else 0},
+        "subcode": {"subcode": subcode},
         "forcex": {"force": True},
         "fast": {"force": True},
         "totals": {"totals": True},
     }
     return replace(request, **changes.get(name, {}))
-
-
-def _is_invalid(word: str) -> bool:
-    """Return whether the word names cluster 0: HTCondor complains, and does the others."""
-    if is_job_id(word):
-        return JobId.parse(word).cluster == 0
-    return is_cluster_id(word) and int(word) == 0
 
 
 def _check_constraint(command: str, text: str) -> str:

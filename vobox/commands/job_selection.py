@@ -128,6 +128,13 @@ def _parse_constraint(text: str) -> Any:
     return parse(limit_regexps(convert_old_syntax(text)))
 
 
+def names_nothing(word: str) -> bool:
+    """Return whether the word names cluster 0: HTCondor complains, and does the others."""
+    if is_job_id(word):
+        return JobId.parse(word).cluster == 0
+    return is_cluster_id(word) and int(word) == 0
+
+
 def build_groups(words: Sequence[str], constraints: Sequence[str]) -> list[JobGroup]:
     """Return the groups of positional arguments and constraints."""
     ids = tuple(JobId.parse(word) for word in words if is_job_id(word))

@@ -151,7 +151,7 @@ def _apply_option(edit: Edit, name: str, value: str, schedd: str) -> None:
 
 
 def _split_ids(text: str) -> list[str]:
-    words = text.replace(",", " ").split()
+    words = [word.removesuffix(".") for word in text.replace(",", " ").split()]
     for word in words:
         if not is_job_id(word) and not is_cluster_id(word):
             raise EarlyExit(f"condor_qedit: {word} is no job id\n{FAILED}")

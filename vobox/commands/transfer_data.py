@@ -29,7 +29,16 @@ from .command_line import (
     answers_early,
     check_expression,
 )
-from .job_selection import JobGroup, build_groups, evaluate_constraints, may_modify, select_jobs
+from .job_selection import (
+    JobGroup,
+    build_groups,
+    evaluate_constraints,
+    is_cluster_id,
+    is_job_id,
+    may_modify,
+    names_nothing,
+    select_jobs,
+)
 from .schedd_names import is_schedd
 
 OPTIONS = (
@@ -55,8 +64,11 @@ COMMAND_LINE = CommandLine(
 ReadBody = Callable[[JobId, str], "bytes | None"]
 
 
-def parse(argv: Sequence[str], schedd: str) -> list[JobGroup]:
-    """Return the jobs that a command line means; raises EarlyExit. ``schedd``: the name of ours."""
+def parse(argv: Sequence[str], schedd: str) -> tuple[list[JobGroup], str]:
+    """Return the jobs that a command line means, and what is said of words that mean none.
+
+    Raises EarlyExit. ``schedd``: the name of ours.
+    """
     words: list[str] = []
     constraints: list[str] = []
     everything = False
@@ -73,10 +85,23 @@ def parse(argv: Sequence[str], schedd: str) -> list[JobGroup]:
         everything |= item.name == "all"
     if everything and (words or constraints):
         raise EarlyExit("condor_transfer_data: can't mix -all with other constraints\n")
+    if not (everything or words or constraints):
+        raise EarlyExit(f"You did not specify any jobs\n{USAGE}")
+    notes = "".join(map(_describe_unusable, words))
+    words = [word for word in words if not _describe_unusable(word)]
     groups = [JobGroup("")] if everything else build_groups(words, constraints)
     if not groups:
-        raise EarlyExit(f"You did not specify any jobs\n{USAGE}")
-    return groups
+        raise EarlyExit(f"{notes}Unable to create a job constraint!\n")
+    return groups, notes
+
+
+def _describe_unusable(word: str) -> str:
+    """Return the line about a word that begins like an id and is none; "" for others."""
+    if names_nothing(word):
+        return f"Invalid cluster # from {word}.\n"
+    if word[0].isdigit() and not is_job_id(word) and not is_cluster_id(word.removesuffix(".")):
+        return f'Warning: unrecognized "{word}" skipped.\n'
+    return ""
 
 
 @answers_early
@@ -86,8 +111,9 @@ def answer(request: Request, gateway: CommandGateway) -> Answer:
     The exit code is 1 where a job's output could not be fetched. As with HTCondor, a job that is
     not there, another user's or not spooled is passed over.
     """
-    groups: Sequence[JobGroup] = parse(request.argv, gateway.schedd_name)
-    stdout, notes, failures = "Fetching data files...\n", "", ""
+    groups: Sequence[JobGroup]
+    groups, notes = parse(request.argv, gateway.schedd_name)
+    stdout, failures = "Fetching data files...\n", ""
     fetched: list[JobId] = []
     try:
         groups = evaluate_constraints(groups, request, gateway)

@@ -28,9 +28,9 @@ def test_a_cluster_0_is_complained_of_and_the_others_are_carried_out(queue: Queu
 @pytest.mark.parametrize(
     ("command", "text"),
     [
-        ("condor_hold 5 -subcode 99999999999", "Invalid -subcode 99999999999!\n"),
+        ("condor_hold 5 -subcode 1x", "Invalid -subcode 1x!\n"),
         ("condor_rm -all 5", "condor_rm: can't mix -all with other constraints\n"),
-        ("condor_rm -all -constraint 1", "condor_rm: can't mix -all with other constraints\n"),
+        ("condor_rm -constraint 1 -all", "condor_rm: can't mix -all with other constraints\n"),
         ("condor_rm -long 5", "condor_rm: -long: the answer as a ClassAd is not known here\n"),
     ],
 )
