@@ -55,8 +55,9 @@ def answer(
         return query.selection.filter(in_order, evaluator)
 
     stderr = "" if query.file else warn_if_outdated("condor_history", view)
+    # HTCondor prints each job as it finds it: columns grow from row to row
     if (custom := query.output.print_format) is not None:
-        # HTCondor always prints headings, and each job as it finds it: columns grow from row to row
+        # HTCondor always prints headings
         custom.header = True
         texts = custom.render(find, evaluator, measured=False)
         table = query.output.fit_rows(texts, request.env, OTHER_WIDTH)
@@ -65,7 +66,7 @@ def answer(
         rows = map(TableRows(evaluator).render_history, find())
         table = query.output.fit_rows(chain([HISTORY_HEADER], rows), request.env)
         return stream_answer(table, stderr)
-    return stream_answer(query.output.render(find), stderr)
+    return stream_answer(query.output.render(find, measured=False), stderr)
 
 
 @dataclass

@@ -118,10 +118,9 @@ def _render_totals(
     for name, counts in [*sorted(rows.items()), ("", []), ("Total", everything)]:
         numbers = " ".join(f"{n:{size}}" for n, size in zip(counts, widths, strict=False))
         lines.append(f"{name:>{width}}{sum(counts):6} {numbers}" if counts else "")
-    lines.append("")
     if malformed:
         note = f"(Omitted {malformed} malformed ads in computed attribute totals)"
-        lines += [f"{'':{width}}{note}", ""]
+        lines += ["", f"{'':{width}}{note}", ""]
     return "".join(f"{line}\n" for line in lines)
 
 

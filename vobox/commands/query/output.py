@@ -123,10 +123,10 @@ class Output:
             return False
         return True
 
-    def render(self, find: Callable[[], Iterable[Ad]]) -> Iterator[str]:
-        """Print the jobs that ``find`` returns, piece by piece."""
+    def render(self, find: Callable[[], Iterable[Ad]], measured: bool = True) -> Iterator[str]:
+        """Print the jobs that ``find`` returns, piece by piece; ``measured`` as of PrintMask."""
         if not self._form:
-            return self._mask.render_rows(find)
+            return self._mask.render_rows(find, measured)
         ads = find()
         as_named = self._attributes is not None
         projection = Projection(self._find_names(), self._evaluator.extra, as_named)

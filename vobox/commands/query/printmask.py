@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 from vobox.classad.ad import Ad, convert_old_syntax, unquote
 from vobox.classad.expressions import Evaluator, is_expression
@@ -86,34 +85,47 @@ class PrintMask:
                 column = Column(show)
             self._columns.append(column)
 
-    def render_rows(self, find: Callable[[], Iterable[Ad]]) -> Iterator[str]:
+    def render_rows(self, find: Callable[[], Iterable[Ad]], measured: bool = True) -> Iterator[str]:
         """Yield the text of each job, with its newline if it has one; headings first.
 
-        ``find`` is called twice where there are headings: columns are as wide as their
-        widest value, and are not all held in memory.
+        ``measured``: ``find`` is called twice where there are headings: columns are as wide as
+        their widest value, and are not all held in memory; else they grow from row to row.
         """
         shows = [column.render for column in self._columns]
         if self._headings:
-            yield from self._align(lambda: ([show(ad) for show in shows] for ad in find()))
+            yield from self._align(
+                lambda: ([show(ad) for show in shows] for ad in find()), measured
+            )
             return
         separator = self._column_suffix + self._column_prefix
         prefix, suffix = self._row_prefix, self._row_suffix
         for ad in find():
             yield prefix + separator.join([show(ad) for show in shows]) + suffix
 
-    def _align(self, rows: Callable[[], Iterable[list[str]]]) -> Iterator[str]:
+    def _align(self, rows: Callable[[], Iterable[list[str]]], measured: bool) -> Iterator[str]:
         columns = self._columns
         # as HTCondor's: in the first columns, whichever of them have none
         headings = [column.heading for column in columns if column.heading is not None]
         widths = [len(column.heading or "") for column in columns]
-        for row in rows():
-            for number, column in enumerate(columns):
-                if column.heading is not None:
-                    widths[number] = max(widths[number], column.measure(row[number]))
+        headed = [number for number, column in enumerate(columns) if column.heading is not None]
         separator = self._column_suffix + self._column_prefix
-        for row in chain([headings], rows()):
+
+        def measure(row: list[str]) -> None:
+            for number in headed:
+                widths[number] = max(widths[number], columns[number].measure(row[number]))
+
+        def align(row: list[str]) -> str:
             cells = map(str.ljust, row, widths)
-            yield self._row_prefix + separator.join(cells) + self._row_suffix
+            return self._row_prefix + separator.join(cells) + self._row_suffix
+
+        for row in rows() if measured else ():
+            measure(row)
+        yield align(headings)
+        for row in rows():
+            measure(row)
+            yield align(row)
+            for number in headed:  # what was printed counts whole, its quotes, too
+                widths[number] = max(widths[number], len(row[number]))
 
     def _add_job_id(self, labelled: bool) -> None:
         label = "ID = " if labelled else ""

@@ -41,8 +41,8 @@ class Selection:
         """Return the only clusters that can hold a selected job; None if that is not known."""
         if self.owners or not self.ids:
             return None
-        # An id of 19 digits is no job's, and no integer that a database holds.
-        return sorted({int(cluster) for cluster, _ in self.ids if len(cluster) < 19})
+        # an id of 19 digits is no job's and no integer that a database holds; 0 is no job's either
+        return sorted({int(cluster) if len(cluster) < 19 else 0 for cluster, _ in self.ids})
 
     @property
     def is_whole_owners(self) -> bool:

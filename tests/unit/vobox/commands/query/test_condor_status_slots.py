@@ -69,7 +69,6 @@ def test_the_table_is_htcondors() -> None:
         " aarch64/LINUX     1     0       0         1       0          0      0        0      0\n"
         "\n"
         "         Total     3     0       0         3       0          0      0        0      0\n"
-        "\n"
     )
 
 
@@ -218,7 +217,7 @@ def test_claimed_slots_are_shown_with_who_has_them() -> None:
         "slot1_1@node1.example.org", "LINUX", "X86_64", "0.250", "bob@example.org",
         "vobox1.example.org",
     ]  # fmt: skip
-    assert lines[-2].split()[:4] == ["Total", "2", "0", "2"]
+    assert lines[-1].split()[:4] == ["Total", "2", "0", "2"]
 
 
 def test_slots_in_the_other_forms() -> None:
