@@ -71,7 +71,7 @@ class Asker(threading.Thread):
 
     def run(self) -> None:
         try:
-            while not self._enough.wait(0.2):
+            while not self._enough.wait(0.5):
                 begin = time.monotonic()
                 self._site.ask("condor_q", "-totals")
                 self.seconds.append(time.monotonic() - begin)
