@@ -84,9 +84,12 @@ def parse(argv: Sequence[str], schedd: str) -> TailRequest:
         if name == "name" and not is_schedd(value, schedd):
             raise EarlyExit(f"No such schedd named {value} in local pool\n")
         if name == "maxbytes":
-            if not (value.isascii() and value.isdigit() and len(value) < 12):
+            digits = value.removeprefix("+")
+            if value.startswith("-"):
+                raise EarlyExit(f"-maxbytes requires an argument.\n\n{USAGE}")
+            if not (digits.isascii() and digits.isdigit()):
                 raise EarlyExit(f"Error: maxbytes ({value}) is not valid\n\n{USAGE}")
-            request.limit = min(int(value), MOST)
+            request.limit = min(int(digits[:12]), MOST)
         elif name in ("no-stdout", "stderr"):
             streams = [STDERR] if name == "stderr" else []
         request.follow |= name in ("f", "follow")

@@ -390,11 +390,14 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _ignored("dag_status failed_count job retry", "Nothing reads it."),
 )
 
-#: The commands that say nothing without another: unused unless somebody asked for them.
-DEPENDENT_NAMES = frozenset(
-    {"cron_prep_time", "cron_window", "deferral_prep_time", "deferral_window", "grid_resource"}
-    | {"require_gpus", "suspend_job_at_exec", "suspendjobatexec"}
-    | {name for row in SUBMIT_COMMANDS for name in row.names if name.startswith("tool")}
+#: The commands that are never asked for, but for those that say nothing without another.
+IGNORED_NAMES = frozenset(
+    name
+    for row in SUBMIT_COMMANDS
+    for name in row.names
+    if row.support is Support.RECORDED
+    and not row.attribute
+    and not name.startswith(("cron_", "deferral_", "suspend", "tool"))
 )
 #: All keys that are commands. machine_count is none in our universes: HTCondor warns of it.
 COMMAND_NAMES: frozenset[str] = frozenset(name for row in SUBMIT_COMMANDS for name in row.names)

@@ -15,7 +15,7 @@ from vobox.commands.schedd_names import is_schedd
 from vobox.rpc.types import Answer, CommandRefused, OwnerFiles, PreparedJob, Request, SubmitTarget
 
 from .base_attributes import Submission
-from .commands_table import COMMAND_NAMES, DEPENDENT_NAMES
+from .commands_table import COMMAND_NAMES, IGNORED_NAMES
 from .description import Description, QueueStatement, read_description
 from .errors import SubmitError, submit_error
 from .functions import SUBMIT_DIRECTORY
@@ -236,8 +236,8 @@ class _CondorSubmit:
                 ignored = "" if sets == ["jobset.name"] else "  Ignoring JOBSET.* attributes"
                 self._warn([f"\nWARNING: schedd does not support jobsets.{ignored}\n"])
             if options.warn_unused:
-                used = (COMMAND_NAMES - DEPENDENT_NAMES) | step.mentions
-                used |= commands.used if commands else set()
+                asked = commands.used if commands else COMMAND_NAMES
+                used = IGNORED_NAMES | step.mentions | asked
                 self._warn(_build_unused_warnings(step, named, used))
         for prepared in jobs:
             prepared.ad["TotalSubmitProcs"] = str(len(jobs))

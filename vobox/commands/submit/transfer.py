@@ -114,8 +114,9 @@ def _wrapped_error(text: str) -> SubmitError:
 
 
 def _parse_modes(commands: Commands) -> tuple[str, str]:
-    should_given = commands.get("should_transfer_files", "ShouldTransferFiles")
-    when_given = commands.get("when_to_transfer_output", "WhenToTransferOutput")
+    # as in HTCondor, here the attribute's name counts before the command's
+    should_given = commands.get("ShouldTransferFiles", "should_transfer_files")
+    when_given = commands.get("WhenToTransferOutput", "when_to_transfer_output")
     should = (should_given or "IF_NEEDED").upper().replace("AUTO", "IF_NEEDED")
     if should in ("TRUE", "ALWAYS"):
         should = "YES"
