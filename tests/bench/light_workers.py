@@ -100,7 +100,7 @@ async def main(count: int, first: int) -> None:
             await worker.come()
 
     await asyncio.gather(*(come(worker) for worker in workers))
-    # the generator shares the machine with what it measures, and half of its time was garbage
+    # the generator shares the machine with what it measures, and much of its time was garbage
     # collection of workers that only wait
     gc.disable()
     print("connected", flush=True)

@@ -146,15 +146,13 @@ def complete_task(task: Task, machine: Mapping[str, str], scratch: str) -> Task:
     Raises CannotStart for an attribute that the machine does not have.
     """
     threads = dict.fromkeys(THREAD_VARIABLES, machine["Cpus"])
-    known: dict[str, str] = {}
+    known = {name.lower(): _to_value(text) for name, text in machine.items()}
+    known["condorscratchdir"] = scratch
 
     def fill_in(text: str) -> str:
         return _REFERENCE.sub(get, text) if "$$(" in text else text
 
     def get(found: re.Match[str]) -> str:
-        if not known:  # few jobs ask
-            known.update((name.lower(), _to_value(text)) for name, text in machine.items())
-            known["condorscratchdir"] = scratch
         default: str | None = found[2]
         value = known.get(found[1].lower(), default)
         if value is None:

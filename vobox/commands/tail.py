@@ -89,7 +89,7 @@ def parse(argv: Sequence[str], schedd: str) -> TailRequest:
                 raise EarlyExit(f"-maxbytes requires an argument.\n\n{USAGE}")
             if not (digits.isascii() and digits.isdigit()):
                 raise EarlyExit(f"Error: maxbytes ({value}) is not valid\n\n{USAGE}")
-            request.limit = min(int(digits[:12]), MOST)
+            request.limit = min(int(digits.lstrip("0")[:12] or "0"), MOST)
         elif name in ("no-stdout", "stderr"):
             streams = [STDERR] if name == "stderr" else []
         request.follow |= name in ("f", "follow")

@@ -162,16 +162,6 @@ class StoredAd(Ad):
         number: int | None = self._row[-3]
         return number
 
-    def has_changed_like(self, other: StoredAd) -> bool:
-        """Return whether ``find_changed`` of both returns the same, and not None."""
-        return (
-            self._written == other._written
-            and self._deleted == other._deleted
-            and self._row[-3] == other._row[-3]
-            and self._parsed is None
-            and other._parsed is None
-        )
-
     def find_changed(self) -> tuple[Hashable, ...] | None:
         """Return a key of what was changed since the row was read; () if nothing, None if parsed.
 

@@ -27,16 +27,6 @@ def _find_changed(job: Job) -> tuple[Hashable, ...] | None:
     return (job.status, *key) if key else key
 
 
-def _has_changed_like(job: Job, other: Job) -> bool:
-    """Return whether ``_find_changed`` of both is the same, in a fraction of the time."""
-    return (
-        job.status == other.status
-        and isinstance(job.ad, StoredAd)
-        and isinstance(other.ad, StoredAd)
-        and job.ad.has_changed_like(other.ad)
-    )
-
-
 class WriteBuffer:
     """Jobs, their messages and user log lines, to be written by ``flush``."""
 
@@ -122,11 +112,8 @@ class WriteBuffer:
         Such an ad has not changed since it was stored, or like those of many other jobs.
         """
         alike: dict[Hashable, list[Job]] = {}
-        group, like = list[Job](), None
         for job in jobs:
-            if like is None or not _has_changed_like(job, like):
-                like, group = job, alike.setdefault(_find_changed(job), [])
-            group.append(job)
+            alike.setdefault(_find_changed(job), []).append(job)
         rest, rows = alike.pop(None, []), list[tuple[object, ...]]()
         for key, group in alike.items():
             number = self._store_changes(group) if key else None

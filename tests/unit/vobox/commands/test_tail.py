@@ -66,6 +66,7 @@ def test_files_and_stderr_are_asked_for_by_name() -> None:
     assert worker.run("-stderr", "38.0") == Answer("err")
     assert worker.run("38.0", "log") == Answer("outlog")
     assert worker.run("-no-stdout", "-maxbytes", "2", "38.0", "log") == Answer("og")
+    assert worker.run("-no-stdout", "-maxbytes", f"{2:020}", "38.0", "log") == Answer("og")
 
 
 def test_what_is_no_utf8_comes_out_as_it_is() -> None:

@@ -71,6 +71,38 @@ def test_a_job_that_left_has_a_file_with_its_ad_and_no_other_has(bench: ScheddHa
     assert all(" = " in line for line in lines)
 
 
+class SleepClock:
+    """``time``, in which nothing passes but what is slept."""
+
+    def __init__(self) -> None:
+        self.slept = 0.0
+
+    def monotonic(self) -> float:
+        return 1000.0 + self.slept
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+
+
+@pytest.mark.parametrize(("is_busy", "rest"), [(False, 0.01), (True, 1.0)])
+def test_a_command_is_waited_for_but_not_for_ever(
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch, is_busy: bool, rest: float
+) -> None:
+    bench.submit(Events(JobId(1, 0)).submit())
+    history = HistoryFiles(
+        bench.directory / "history",
+        lambda: LedgerSnapshot(bench.ledger.path, SCHEDD, "", ""),
+        is_busy=lambda: is_busy,
+    )
+    bench.state.history = history
+    bench.record(Events(JobId(1, 0)).removed())
+    clock = SleepClock()
+    monkeypatch.setattr(history_files, "time", clock)
+    history.write()
+    assert list(read(bench)) == ["history.1.0"]
+    assert clock.slept == pytest.approx(rest, abs=0.011)
+
+
 def test_removed_jobs_and_those_that_stayed_for_a_while_have_one_too(bench: ScheddHarness) -> None:
     bench.submit(Events(JobId(1, 0)).submit())
     bench.record(Events(JobId(1, 0)).removed())
