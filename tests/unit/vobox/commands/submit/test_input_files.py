@@ -237,6 +237,13 @@ def test_more_input_than_the_job_allows_holds_it() -> None:
     assert not make_job(f"{text}-1", files).on_hold
 
 
+@pytest.mark.parametrize(("size", "kib"), [(100, "1"), (1000, "2"), (1025, "3")])
+def test_what_travels_is_measured_all_together(size: int, kib: str) -> None:
+    # HTCondor rounds each file up: 2, 2 and 4
+    files = {f"{CWD}/{name}": b"x" * size for name in "ab"}
+    assert make_job("transfer_input_files = a, b", files).ad["DiskUsage_RAW"] == kib
+
+
 def test_a_job_may_limit_its_output() -> None:
     assert make_job("max_transfer_output_mb = 3").task.max_output == 3 * 1024 * 1024
     assert make_job("max_transfer_output_mb = -1").task.max_output == make_job("").task.max_output
