@@ -159,10 +159,12 @@ class LightConnection(asyncio.Protocol):
         self.send(method)
         return await future
 
-    async def consume(self, queue: str, handler: Any, no_ack: bool) -> None:
+    async def consume(self, queue: str, handler: Any, no_ack: bool) -> str:
+        """Start a consumer and return its tag; ``handler`` gets each Message."""
         tag = f"c{len(self._consumers)}"
         self._consumers[tag] = handler
         await self.ask(spec.Basic.Consume(queue=queue, consumer_tag=tag, no_ack=no_ack))
+        return tag
 
     def publish(
         self, exchange: str, key: str, body: bytes, properties: Any, mandatory: bool = True

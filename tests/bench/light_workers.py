@@ -60,7 +60,9 @@ class LightWorker:
         )
         await line.consume(self._queue, self._verdicts.put_nowait, no_ack=True)
         await line.ask(spec.Basic.Qos(prefetch_count=1))
-        await line.consume(topology.make_job_queue_name(POOL), self._take, no_ack=False)
+        self._jobs = await line.consume(
+            topology.make_job_queue_name(POOL), self._take, no_ack=False
+        )
         await self.announce()
 
     async def announce(self) -> None:
@@ -71,6 +73,7 @@ class LightWorker:
         )  # fmt: skip
 
     def _take(self, message: Message) -> None:
+        self.line.send(spec.Basic.Cancel(self._jobs))
         self._job = asyncio.get_running_loop().create_task(self._work(message))
 
     async def _work(self, message: Message) -> None:
