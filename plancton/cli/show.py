@@ -51,7 +51,7 @@ def explain(paths: Paths, arguments: argparse.Namespace) -> int:
 def _print_pilots(document: dict[str, Any]) -> None:
     """Print a sentence or two for each pilot, and for the last ones that were asked to end."""
     for pilot in document.get("pilots") or ():
-        # without a daemon, and from one of an earlier version, there is no text
+        # without a daemon there is no text
         if text := pilot.get("text"):
             _print_row(pilot["name"], pilot["state"], text)
     asked = [one for one in document.get("ended") or () if one.get("stop_reason")]

@@ -50,7 +50,7 @@ class AdminFlags:
     def find_drain_deadline(self) -> float | None:
         """Return when pilots that still run are ended, in seconds since 1970; None: they are not.
 
-        What cannot be read, or is no such time, is none: daemons before 1.0 wrote an empty file.
+        What cannot be read, or is no such time, is none.
         """
         try:
             with self._drain.open(encoding="ascii") as file:

@@ -244,9 +244,8 @@ def record_hold(ad: Ad, hold: HoldReason) -> None:
 def clear_hold(ad: Ad) -> None:
     """Move HoldReason, its code and subcode to LastHoldReason...; a released job has none."""
     for name in ("HoldReason", "HoldReasonCode", "HoldReasonSubCode"):
-        text = ad.pop(name, "undefined")
-        if text != "undefined":  # earlier releases left this behind
-            ad["Last" + name] = text
+        if name in ad:
+            ad["Last" + name] = ad.pop(name)
 
 
 def _add_wall(ad: Ad, seconds: float) -> None:

@@ -83,8 +83,6 @@ _STATE: Final = {
     for each in fields(Job)
     if each.name not in ("id", "uid", "gid", "pool", "ad")
 }
-#: What snapshots of earlier releases lack.
-_ADDED: Final = frozenset({"dead_letters", "recorded"})
 
 
 def encode_state(job: Job) -> str:
@@ -96,8 +94,7 @@ def make_job(snapshot: Snapshot) -> Job:
     """Return the job of a snapshot; raises BadMessage."""
     try:
         values = json.loads(snapshot.state)
-        names = [name for name in _STATE if name in values or name not in _ADDED]
-        state = {name: _STATE[name](values[name]) for name in names}
+        state = {name: read(values[name]) for name, read in _STATE.items()}
     except (ValueError, KeyError, TypeError) as error:
         raise BadMessage(f"snapshot: state {snapshot.state[:100]!r}: {error}") from error
     owner = (snapshot.uid, snapshot.gid, snapshot.pool)

@@ -8,7 +8,7 @@ equal values are then evaluated once.
 
 The worker itself ends a run that exceeds allowed_job_duration or
 allowed_execute_duration, and reports it with the run's output. The check here is for
-a worker that does not: one of an older release, or one whose clock stands still.
+a worker that does not, as one whose clock stands still.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ ClassAd expressions: only then may a query read them instead of the ad. ``counts
 jobs there are of each kind: triggers keep it, so that it is right whatever is written, and
 whenever the writer ends.
 
-A file of the version before is migrated. One that is damaged, or of any other version, is renamed,
-and the ledger is made again from the stream; a damaged one is deleted when that is complete.
+A file that is damaged, or of another version, is renamed, and the ledger is made again from the
+stream; a damaged one is deleted when that is complete.
 """
 
 from __future__ import annotations
@@ -24,9 +24,6 @@ from vobox.jobs.status import IDLE, TRANSFERRING_OUTPUT
 log = logging.getLogger(__name__)
 
 VERSION = 13
-
-#: What there is since this version: it makes a ledger of the version before one of this version.
-_NEW = "CREATE INDEX jobs_left_of_owner ON jobs(owner, left_at, cluster, proc) WHERE in_queue=0;"
 
 _ONE_MORE = (
     "INSERT INTO counts VALUES"
@@ -57,6 +54,7 @@ CREATE INDEX jobs_policy ON jobs(cluster, proc) WHERE in_queue=1 AND has_policy=
 CREATE INDEX jobs_worked ON jobs(cluster, proc, lease)
     WHERE in_queue=1 AND worker<>'';
 CREATE INDEX jobs_left ON jobs(left_at, cluster, proc) WHERE in_queue=0;
+CREATE INDEX jobs_left_of_owner ON jobs(owner, left_at, cluster, proc) WHERE in_queue=0;
 CREATE TABLE counts(
     in_queue INTEGER NOT NULL, pool TEXT NOT NULL, owner TEXT NOT NULL, status INTEGER NOT NULL,
     busy INTEGER NOT NULL, number INTEGER NOT NULL,
@@ -67,7 +65,6 @@ CREATE TRIGGER jobs_other AFTER UPDATE ON jobs
     WHEN new.status<>old.status OR (new.worker<>'')<>(old.worker<>'')
         OR new.in_queue<>old.in_queue OR new.owner<>old.owner OR new.pool<>old.pool
     BEGIN {_ONE_LESS}; {_ONE_MORE}; END;
-{_NEW}
 CREATE TABLE changes(id INTEGER PRIMARY KEY, text BLOB NOT NULL);
 CREATE TABLE dictionaries(id INTEGER PRIMARY KEY, text BLOB NOT NULL);
 CREATE TABLE bodies(cluster INTEGER, proc INTEGER, kind TEXT, dictionary INTEGER,
@@ -100,9 +97,6 @@ def open_ledger(path: Path) -> sqlite3.Connection:
         db = _connect(path)
         if (version := _version(db)) is None:
             return _created(db)
-        if version == VERSION - 1:
-            db.executescript(f"BEGIN; {_NEW} PRAGMA user_version={VERSION}; COMMIT;")
-            return db
         if version == VERSION:
             return db
         with contextlib.suppress(sqlite3.DatabaseError):

@@ -21,8 +21,8 @@ from .schema import BUSY_TIMEOUT, CONNECTIONS, create_file, open_database
 _PASSING: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 )
-#: The same in SQLite's names, and in its texts.
-_PASSING_NAMES: Final = ("BUSY", "LOCKED", "locked", "FULL", "is full", "IOERR", "disk I/O error")
+#: The same in SQLite's names.
+_PASSING_NAMES: Final = ("BUSY", "LOCKED", "FULL", "IOERR")
 #: Seconds between two attempts to lock out other writers.
 _FIRST_PAUSE: Final = 0.0002
 _LONGEST_PAUSE: Final = 0.002
@@ -136,8 +136,7 @@ class Connection:
 
 
 def _translate(path: str, error: sqlite3.Error) -> BrokerError:
-    # sqlite_errorname exists from Python 3.11; on an older one the text must do
-    name = str(getattr(error, "sqlite_errorname", error))
+    name = getattr(error, "sqlite_errorname", "")  # Python's own errors have none
     text = f"broker {path}: {error}"
     if any(word in name for word in _PASSING_NAMES):
         return BrokerUnreachable(text)

@@ -1,6 +1,5 @@
 """What the stream forgets was recorded again before: a ledger made from nothing is the same."""
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -283,18 +282,6 @@ def test_a_snapshot_that_makes_no_sense_is_passed_over(bench: ScheddHarness) -> 
         bench.record(Snapshot(e.schedd, e.job, e.now, "pool", 0, 0, {}, state))
     assert read_all_jobs(bench.ledger) == {}
     assert bench.state.stream.unreadable == 4
-
-
-def test_a_snapshot_of_an_earlier_release_is_read(bench: ScheddHarness) -> None:
-    e = Events()
-    bench.submit(e.submit())
-    state = json.loads(encode_state(bench.job()))
-    del state["dead_letters"], state["recorded"]
-    told = Snapshot(e.schedd, JobId(39, 0), e.now, "pool", 0, 0, {}, json.dumps(state))
-    bench.record(told)
-    assert describe_job(bench.job(JobId(39, 0))) == "idle with message"
-    assert bench.job(JobId(39, 0)).dead_letters == 0
-    assert bench.job(JobId(39, 0)).recorded == 0, "its messages may be anywhere before it"
 
 
 def test_a_job_that_cannot_be_recorded_again_does_not_keep_the_others_from_it(
