@@ -80,8 +80,8 @@ class LightWorker:
         # the generator shares the machine with what it measures: it reads no more than it needs
         job = json.loads(message.body.partition(b"\n")[0])
         schedd, job_id, attempt = job["schedd"], JobId.parse(job["job"]), job["attempt"]
-        life = job.get("life", "")
-        claim = Claim(schedd, job_id, attempt, self.name, self.host, MACHINE, False, life=life)
+        about = (schedd, job_id, attempt)
+        claim = Claim(*about, self.name, self.host, MACHINE, False, life=job["life"])
         inbox = topology.make_inbox(topology.SCHEDD + schedd)
         mail = spec.BasicProperties(reply_to=self.name, correlation_id=os.urandom(8).hex())
         heard = await self.line.publish(inbox.exchange, inbox.key, codec.encode(claim), mail)

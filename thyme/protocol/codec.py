@@ -28,7 +28,7 @@ from thyme.errors import BadMessage, MessageTooLarge, UnknownVersion
 
 from .blobs import MAX_SIZE, BlobReader, BlobWriter, Deflated
 from .events import IN_STREAM, SHARED_KINDS, Message, Recorded, Submit
-from .fields import MESSAGE_FIELDS, OPTIONAL_FIELDS, TASK_FIELDS, Reader, Writer
+from .fields import MESSAGE_FIELDS, TASK_FIELDS, Reader, Writer
 from .job import Task
 from .mail import BY_MAIL
 
@@ -74,8 +74,6 @@ def _decode_fields(
     values = {}
     for name in table if names is None else names:
         if name not in header:
-            if name in OPTIONAL_FIELDS or f"{what}.{name}" in OPTIONAL_FIELDS:
-                continue
             raise BadMessage(f"{what}: field {name!r} is missing")
         try:
             values[name] = table[name][1](header[name], stored)

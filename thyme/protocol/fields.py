@@ -237,8 +237,8 @@ def _write_usage(usage: Any, _blobs: BlobWriter) -> Any:
 
 
 def _read_usage(value: Any, _stored: BlobReader) -> Usage:
-    # the first release knew four of them; a later one may add some
-    if not isinstance(value, list) or len(value) < 4:
+    # a later release may add some
+    if not isinstance(value, list) or len(value) < 7:
         raise ValueError("[user CPU, system CPU, wall, peak RSS, RSS, disk, received]")
     user_cpu, system_cpu, wall = (_check_number(each) for each in value[:3])
     return Usage(user_cpu, system_cpu, wall, *(check_count(each) for each in value[3:7]))
@@ -352,12 +352,3 @@ MESSAGE_FIELDS: dict[str, tuple[Writer, Reader]] = {
     "size": _check_both_ways(check_count),
     "data": _BLOB,
 }
-
-#: ``kind.field``, or a field of any kind, that a message may lack: it then has the class's default.
-OPTIONAL_FIELDS: frozenset[str] = frozenset(
-    {
-        "life", "heartbeat.machine", "claim.machine", "started.machine", "evicted.exit_code",
-        "evicted.signal", "waiting.jobs", "waiting.leaving",
-        "lost.hold", "task.allowed_job_duration", "task.allowed_execute_duration",
-    }
-)  # fmt: skip
