@@ -1,7 +1,5 @@
 """Progress of the demo: a live panel on a terminal, plain lines elsewhere."""
 
-from typing import Protocol
-
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
@@ -15,22 +13,6 @@ from .timeline import Mark, Point
 _QUIET = 5.0
 #: Cells of the bar of all agents.
 _WIDTH = 48
-
-
-class Progress(Protocol):
-    """Where the demo shows how far it is."""
-
-    def show(self, point: Point) -> None:
-        """Show the numbers of jobs at one time."""
-        ...
-
-    def mark(self, mark: Mark) -> None:
-        """Show an event of the run, e.g. a fault."""
-        ...
-
-    def close(self) -> None:
-        """End the display."""
-        ...
 
 
 def describe(point: Point) -> str:
@@ -84,6 +66,10 @@ class Lively:
     def close(self) -> None:
         """Leave the last panel on the terminal."""
         self._live.stop()
+
+
+#: Where the demo shows how far it is.
+Progress = Plain | Lively
 
 
 def make_progress(console: Console) -> Progress:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from plancton.calendar.syntax import BadPeriod, find_zone
-from plancton.calendar.syntax import parse_period as parse_period
+from plancton.calendar.syntax import find_zone, parse_period
 from plancton.config.computed_keys import max_docks, pilots_memory
 from plancton.config.expressions import BadExpression
 from plancton.config.key_types import parse_syslog_address
@@ -71,43 +71,28 @@ def parse_config(text: str, where: str, facts: HostFacts) -> Config:
 
 def _find_problems(config: Config, facts: HostFacts) -> Iterator[tuple[str, str]]:
     """Yield the problems (key, text) that only show when the configuration is used here."""
-    try:
-        max_docks(config, facts)
-    except BadExpression as error:
-        yield "max_docks", f"cannot compute {config.max_docks!r}: {error}"
     names = list_template_names(config, facts, "plancton-worker-000000")
-    try:
-        fill_command(config, names)
-    except BadExpression as error:
-        yield "docker_cmd", f"{error}"
-    try:
-        fill_environment(config, names)
-    except BadExpression as error:
-        yield "environment", f"{error}"
-    for key in ("windows", "stops"):
-        for number, text in enumerate(getattr(config, key)):
-            try:
-                parse_period(text)
-            except BadPeriod as error:
-                yield key, f"[{number}] {error}"
-    try:
-        if config.syslog:
-            parse_syslog_address(config.syslog)
-    except ValueError as error:
-        yield "syslog", f"{error}, not {config.syslog!r}"
-    try:
-        targets.parse_all(config.influxdb_url)
-    except targets.BadTarget as error:
-        yield "influxdb_url", f"{error}"
-    try:
-        if config.prometheus:
-            targets.parse_address(config.prometheus)
-    except targets.BadTarget as error:
-        yield "prometheus", f"{error}"
-    try:
-        find_zone(config.timezone or facts.timezone)
-    except BadPeriod as error:
-        yield "timezone", f"{error}"
+    zone = config.timezone or facts.timezone
+    #: by key: what uses it, and what its problems begin with
+    checks: list[tuple[str, Callable[[], object], str]] = [
+        ("max_docks", lambda: max_docks(config, facts), f"cannot compute {config.max_docks!r}: "),
+        ("docker_cmd", lambda: fill_command(config, names), ""),
+        ("environment", lambda: fill_environment(config, names), ""),
+        *(
+            (key, partial(parse_period, text), f"[{number}] ")
+            for key, periods in (("windows", config.windows), ("stops", config.stops))
+            for number, text in enumerate(periods)
+        ),
+        ("syslog", lambda: config.syslog and parse_syslog_address(config.syslog), ""),
+        ("influxdb_url", lambda: targets.parse_all(config.influxdb_url), ""),
+        ("prometheus", lambda: config.prometheus and targets.parse_address(config.prometheus), ""),
+        ("timezone", lambda: find_zone(zone), ""),
+    ]
+    for key, check, begin in checks:
+        try:
+            check()
+        except ValueError as error:  # BadExpression, BadPeriod and BadTarget are such
+            yield key, f"{begin}{error}"
     if config.engine == "docker":
         try:
             yield from container_body.find_problems(fill_container_keys(config, names))

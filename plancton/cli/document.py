@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from plancton.daemon.lock import running_pid
+from plancton.errors import EngineError, ExitCode
 from plancton.paths import Paths
 
 if TYPE_CHECKING:  # status loads no library of the configuration
@@ -48,9 +49,13 @@ def read_current(paths: Paths, wall: float) -> dict[str, Any]:
     return document
 
 
+def find_exit_code(document: dict[str, Any]) -> int:
+    """Return the exit code of a command that shows the document."""
+    return ExitCode.OK if document["daemon"]["running"] else ExitCode.NOT_RUNNING
+
+
 def _left(document: dict[str, Any], paths: Paths) -> list[dict[str, Any]] | None:
     from plancton.daemon.status_document import encode_pilot
-    from plancton.errors import EngineError
 
     try:
         engine = open_last_engine(document, paths)

@@ -7,10 +7,9 @@ import json
 import time
 from typing import Any
 
-from plancton.errors import ExitCode
 from plancton.paths import Paths
 
-from .document import read_current
+from .document import find_exit_code, read_current
 from .wrapping import wrap_for_terminal
 
 #: Of the pilots that were asked to end, so many are shown.
@@ -24,7 +23,7 @@ def status(paths: Paths, arguments: argparse.Namespace) -> int:
         print(json.dumps(document, indent=2))
     else:
         _print_status(document)
-    return _code(document)
+    return find_exit_code(document)
 
 
 def explain(paths: Paths, arguments: argparse.Namespace) -> int:
@@ -36,7 +35,7 @@ def explain(paths: Paths, arguments: argparse.Namespace) -> int:
             "image", "protection", "config",
         )  # fmt: skip
         print(json.dumps({key: document.get(key) for key in keys}, indent=2))
-        return _code(document)
+        return find_exit_code(document)
     print(document["summary"])
     for rule in document["rules"]:
         room = "no limit" if rule["room"] is None else f"{rule['room']} more"
@@ -45,7 +44,7 @@ def explain(paths: Paths, arguments: argparse.Namespace) -> int:
     problem = (document.get("config") or {}).get("problem")
     if problem:
         _print_row("config", "", problem)
-    return _code(document)
+    return find_exit_code(document)
 
 
 def _print_pilots(document: dict[str, Any]) -> None:
@@ -63,10 +62,6 @@ def _print_row(rule: str, room: str, text: str) -> None:
     """Print one rule; on a terminal, its text stays in its column."""
     head = f"  {rule:<12} {room:<9} "
     print(wrap_for_terminal(head + text, len(head)))
-
-
-def _code(document: dict[str, Any]) -> int:
-    return ExitCode.OK if document["daemon"]["running"] else ExitCode.NOT_RUNNING
 
 
 def _print_status(document: dict[str, Any]) -> None:

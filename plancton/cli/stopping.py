@@ -172,9 +172,7 @@ def _read_stop_grace(paths: Paths) -> float:
 
 def _stop_pilots(paths: Paths, document: dict[str, Any]) -> Engine:
     """Ask every pilot to end, as an eviction does; return the engine, which may have to kill."""
-    engine = open_last_engine(document, paths)
-    if engine is None:
-        raise EngineError("the engine of the daemon is not known to this version")
+    engine = _open_engine(paths, document, "the daemon")
     grace = _read_stop_grace(paths)
     for pilot in engine.list_pilots():
         if pilot.state is not PilotState.EXITED:
@@ -185,12 +183,17 @@ def _stop_pilots(paths: Paths, document: dict[str, Any]) -> Engine:
     return engine
 
 
+def _open_engine(paths: Paths, document: dict[str, Any] | None, of: str) -> Engine:
+    """Return the engine in a status document; ``of``: the daemon that wrote it, for people."""
+    engine = open_last_engine(document, paths)
+    if engine is None:
+        raise EngineError(f"the engine of {of} is not known to this version")
+    return engine
+
+
 def _check_none_left(paths: Paths) -> None:
     """Raise PlanctonError if pilots of a daemon that is gone are still running."""
-    engine = open_last_engine(read_document(paths), paths)
-    if engine is None:
-        raise EngineError("the engine of the last daemon is not known to this version")
-    with contextlib.closing(engine):
+    with contextlib.closing(_open_engine(paths, read_document(paths), "the last daemon")) as engine:
         left = [pilot for pilot in engine.list_pilots() if pilot.state is not PilotState.EXITED]
     if left:
         raise PlanctonError(
@@ -247,9 +250,7 @@ def _end_what_is_left(paths: Paths) -> None:
     lock = DaemonLock(paths)
     lock.take()
     try:
-        engine = open_last_engine(read_document(paths), paths)
-        if engine is None:
-            raise EngineError("the engine of the last daemon is not known to this version")
+        engine = _open_engine(paths, read_document(paths), "the last daemon")
         deadline = time.monotonic() + FORCE_GRACE + _FORCE_WAIT
         while pilots := engine.list_pilots():
             for pilot in pilots:

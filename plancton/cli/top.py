@@ -8,16 +8,19 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
 from plancton.daemon.lock import running_pid
-from plancton.errors import ExitCode
 from plancton.paths import Paths
 
-from .document import read_current
+from .document import find_exit_code, read_current
 from .table import render_view
+
+#: Shows a document; the one before it, if any, gives the CPU use since then.
+Show = Callable[[dict[str, Any], dict[str, Any] | None], None]
 
 
 def top(paths: Paths, arguments: argparse.Namespace) -> int:
@@ -25,45 +28,35 @@ def top(paths: Paths, arguments: argparse.Namespace) -> int:
 
     With --json each is one line.
     """
+    terminal = sys.stdout.isatty() and not arguments.json
+    rounds = arguments.count or (None if terminal else 1)
+    before, document = None, read_current(paths, time.time())
+    try:
+        with _open_view(terminal, rounds, arguments.json) as show:
+            show(document, before)
+            for _ in range(1, rounds) if rounds else count():
+                _pause(paths, arguments.interval)
+                before, document = document, read_current(paths, time.time())
+                show(document, before)
+    except KeyboardInterrupt:
+        pass  # how one leaves it
+    return find_exit_code(document)
+
+
+@contextmanager
+def _open_view(terminal: bool, rounds: int | None, as_json: bool) -> Iterator[Show]:
+    """Return what shows a document: on a terminal in one place, the whole screen without end."""
     from rich.console import Console
     from rich.live import Live
 
-    terminal = sys.stdout.isatty() and not arguments.json
-    rounds = arguments.count or (None if terminal else 1)
-    document = read_current(paths, time.time())
-    try:
-        if arguments.json:
-            print(json.dumps(document), flush=True)
-            for _, new in _further(paths, arguments.interval, document, rounds):
-                document = new
-                print(json.dumps(document), flush=True)
-            return _code(document)
-        if not terminal:
-            console = Console(highlight=False, soft_wrap=True, markup=False)
-            console.print(render_view(document, None))
-            for before, new in _further(paths, arguments.interval, document, rounds):
-                document = new
-                console.print(render_view(document, before))
-            return _code(document)
-        with Live(render_view(document, None), screen=rounds is None, auto_refresh=False) as live:
-            for before, new in _further(paths, arguments.interval, document, rounds):
-                document = new
-                live.update(render_view(document, before), refresh=True)
-    except KeyboardInterrupt:
-        pass  # how one leaves it
-    return _code(document)
-
-
-def _further(
-    paths: Paths, interval: float, document: dict[str, Any], rounds: int | None
-) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield each further document, after the one before it."""
-    for number in count(1):
-        if number == rounds:
-            return
-        _pause(paths, interval)
-        before, document = document, read_current(paths, time.time())
-        yield before, document
+    if as_json:
+        yield lambda document, _before: print(json.dumps(document), flush=True)
+    elif terminal:
+        with Live(screen=rounds is None, auto_refresh=False) as live:
+            yield lambda document, before: live.update(render_view(document, before), refresh=True)
+    else:
+        console = Console(highlight=False, soft_wrap=True, markup=False)
+        yield lambda document, before: console.print(render_view(document, before))
 
 
 def _pause(paths: Paths, seconds: float) -> None:
@@ -75,7 +68,3 @@ def _pause(paths: Paths, seconds: float) -> None:
         except (ProcessLookupError, PermissionError):
             pass  # then what it wrote last is shown
     time.sleep(seconds)
-
-
-def _code(document: dict[str, Any]) -> int:
-    return ExitCode.OK if document["daemon"]["running"] else ExitCode.NOT_RUNNING

@@ -177,7 +177,5 @@ class ContainerKeys(BaseModel):
     )
 
 
-#: Keys that do nothing with ``engine: process``.
-CONTAINERS_ONLY = tuple(ContainerKeys.model_fields)
 #: For these the engine is opened again.
 READ_AT_START = ("docker_host", "cgroup_parent", "cgroup_root")

@@ -137,4 +137,6 @@ def parse_syslog_address(where: str) -> str | tuple[str, int]:
             raise ValueError
         return str(ip_address(found[1] or found[2])), port
     except ValueError:
-        raise ValueError("must be a socket such as /dev/log, or an IP address[:port]") from None
+        raise ValueError(
+            f"must be a socket such as /dev/log, or an IP address[:port], not {where!r}"
+        ) from None

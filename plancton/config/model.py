@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from .container_keys import CONTAINERS_ONLY, ContainerKeys
+from .container_keys import ContainerKeys
 from .key_types import (
     Bytes,
     Codes,
@@ -299,8 +299,8 @@ def fingerprint_pilots(config: Config) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-#: Keys that do nothing with an engine; ``validate`` and the log name those that are set.
-UNUSED_WITH_PROCESS = CONTAINERS_ONLY
+#: Keys that do nothing with ``engine: process``; ``validate`` and the log name those that are set.
+UNUSED_WITH_PROCESS = tuple(ContainerKeys.model_fields)
 
 
 def list_notes(config: Config) -> tuple[str, ...]:

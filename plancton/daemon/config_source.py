@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from functools import partial
 
 from plancton import preflight
@@ -15,22 +15,15 @@ from plancton.paths import Paths
 from .control_loop import Clock
 
 
-@dataclass(frozen=True)
-class ConfigSource:
-    """The watch over a configuration, and how to stop it."""
-
-    watch: ConfigWatch
-    close: Callable[[], None]
-
-
+@contextmanager
 def open_config_source(
     paths: Paths,
     facts: HostFacts,
     environ: Mapping[str, str],
     clock: Clock,
     wake: Callable[[], None],
-) -> ConfigSource:
-    """Return the configuration to start with, and the watch over it.  Raises ConfigError.
+) -> Iterator[ConfigWatch]:
+    """Yield the watch over the configuration, which has one to start with.  Raises ConfigError.
 
     ``environ`` holds the settings of the container (``PLANCTON_CONF_...``).
 
@@ -38,7 +31,8 @@ def open_config_source(
     """
     if not paths.config_url:
         read = partial(preflight.load_config, paths.config, facts)
-        return ConfigSource(ConfigWatch(read, clock.now, clock.wall), close=lambda: None)
+        yield ConfigWatch(read, clock.now, clock.wall)
+        return
     origin = ConfigUrl.from_environment(paths.config_url, environ)
     parse = partial(preflight.parse_config, where=paths.config_name, facts=facts)
     watches: list[ConfigWatch] = []
@@ -48,13 +42,9 @@ def open_config_source(
             watch.mark_changed()
             wake()
 
-    url = RemoteConfig(origin, parse, paths.kept_config, on_news)
-    try:
+    with closing(RemoteConfig(origin, parse, paths.kept_config, on_news)) as url:
         watch = ConfigWatch(
             url.read_newest, clock.now, clock.wall, first=url.fetch_first, ask=url.ask_now
         )
-    except BaseException:
-        url.close()
-        raise
-    watches.append(watch)
-    return ConfigSource(watch, url.close)
+        watches.append(watch)
+        yield watch

@@ -77,11 +77,6 @@ class EngineSwitch:
         return self._current.isolation
 
     @property
-    def current(self) -> Engine:
-        """The engine that starts pilots."""
-        return self._current
-
-    @property
     def starting_interval(self) -> float:
         """Seconds to the next pass while a pilot starts."""
         return self._current.starting_interval
@@ -130,10 +125,6 @@ class EngineSwitch:
     def read_output(self, pilot_id: str) -> bytes | None:
         """Return the end of a pilot's output, from the engine that has it."""
         return self._owner.get(pilot_id, self._current).read_output(pilot_id)
-
-    def pull(self, image: str) -> None:
-        """Make an image ready on the engine that starts new pilots."""
-        self._current.pull(image)
 
     def read_usage(self) -> Usage:
         """Return what the pilots of all engines use together.

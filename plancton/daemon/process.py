@@ -17,6 +17,7 @@ from types import FrameType
 
 from plancton import __version__
 from plancton.config.model import Config, list_notes
+from plancton.config.reload import ConfigWatch
 from plancton.config.remote import is_switched_on
 from plancton.day_report.recorder import Recorder
 from plancton.engine.process.procfs import read_boot_id
@@ -26,8 +27,9 @@ from plancton.model import History, LoopPass
 from plancton.node.sensors import ProcSensors
 from plancton.paths import Paths
 
-from . import backoff_store, config_source, status_document
+from . import backoff_store, status_document
 from .admin_mode import AdminFlags
+from .config_source import open_config_source
 from .control_loop import Clock, ControlLoop
 from .engine_switch import EngineSwitch
 from .idle_store import IdleStore
@@ -47,13 +49,10 @@ def run(paths: Paths, environ: Mapping[str, str]) -> None:
     lock = DaemonLock(paths)
     lock.take()
     wakeup = PipeWakeup()
-    source = None
     try:
-        source = config_source.open_config_source(paths, facts, environ, clock, wakeup.wake)
-        _work(paths, environ, sensors, clock, wakeup, source)
+        with open_config_source(paths, facts, environ, clock, wakeup.wake) as config:
+            _work(paths, environ, sensors, clock, wakeup, config)
     finally:
-        if source is not None:
-            source.close()
         lock.release()
         wakeup.close()
 
@@ -64,9 +63,8 @@ def _work(
     sensors: ProcSensors,
     clock: Clock,
     wakeup: PipeWakeup,
-    source: config_source.ConfigSource,
+    config: ConfigWatch,
 ) -> None:
-    config = source.watch
     engine = EngineSwitch(lambda config: open_engine(config, paths), config.config)
     syslog, notifier = Syslog(), SystemdNotifier(environ)
     metrics = Metrics(sensors.read_facts(), clock.now, clock.wall)

@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from . import picture
-from .picture import Layer
+from .picture import Layer, make_layer
 from .ring import ROWS, Minute
 from .summary import DaySummary, summarise
 
@@ -34,14 +34,12 @@ def render_page(rows: Sequence[Minute], node: str, source: str, now: float, zone
         # our own text of numbers
         return Markup(picture.draw_areas(rows, layers, top, last, zone))  # noqa: S704
 
-    template = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(
+    return fill_template(
+        _TEMPLATE,
         node=node,
         summary=_summarize(found),
         cpus=drawn(_CPUS, most("ncpus")),
-        running=drawn((Layer("running", lambda row: row.values.get("running")),), most("running")),
+        running=drawn((make_layer("running", "running"),), most("running")),
         memory=drawn(_MEMORY, most("mem_total") / _GB),
         evictions=Markup(picture.draw_ticks(rows, "evicted", last)),  # noqa: S704
         figures=_figures(found),
@@ -51,6 +49,14 @@ def render_page(rows: Sequence[Minute], node: str, source: str, now: float, zone
         minutes=found.minutes,
         rows=ROWS,
     )
+
+
+def fill_template(path: Path, **values: object) -> str:
+    """Return the HTML template at ``path``, with its values escaped and filled in."""
+    template = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).from_string(path.read_text(encoding="utf-8"))
+    return template.render(**values)
 
 
 def _idle(row: Minute) -> float | None:
@@ -70,20 +76,16 @@ def _owner_memory(row: Minute) -> float | None:
     return max(0.0, total - available - pilots) / _GB
 
 
-def _in_gb(name: str) -> Layer:
-    def value(row: Minute) -> float | None:
-        found = row.values.get(name)
-        return None if found is None else found / _GB
-
-    return Layer({"pilots_mem": "pilots", "mem_available": "idle"}[name], value)
-
-
 _CPUS = (
-    Layer("owner", lambda row: row.values.get("owner_cpus")),
-    Layer("pilots", lambda row: row.values.get("pilots_cpus")),
+    make_layer("owner", "owner_cpus"),
+    make_layer("pilots", "pilots_cpus"),
     Layer("idle", _idle),
 )
-_MEMORY = (Layer("owner", _owner_memory), _in_gb("pilots_mem"), _in_gb("mem_available"))
+_MEMORY = (
+    Layer("owner", _owner_memory),
+    make_layer("pilots", "pilots_mem", _GB),
+    make_layer("idle", "mem_available", _GB),
+)
 
 
 def _summarize(found: DaySummary) -> str:

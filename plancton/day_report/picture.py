@@ -21,6 +21,19 @@ class Layer:
     value: Callable[[Minute], float | None]
 
 
+def make_layer(css: str, column: str, unit: float = 1.0) -> Layer:
+    """Return the layer of a column of the day, its values in units of ``unit``.
+
+    ``css``: its class.
+    """
+
+    def read(row: Minute) -> float | None:
+        found = row.values.get(column)
+        return None if found is None else found / unit
+
+    return Layer(css, read)
+
+
 def draw_areas(
     rows: Sequence[Minute], layers: Sequence[Layer], top: float, last_minute: int, zone: tzinfo
 ) -> str:

@@ -96,10 +96,6 @@ class Engine(Protocol):
         """
         ...
 
-    def pull(self, image: str) -> None:
-        """Make an image ready; nothing to do where pilots are processes."""
-        ...
-
     def read_usage(self) -> Usage:
         """Return what the pilots use now."""
         ...

@@ -12,7 +12,7 @@ from plancton.config.model import Config
 from plancton.model import EndedPilot, HostFacts, LoopPass, Mode, Pilot, PilotState, StopPilot
 from plancton.policy import calendar_rule, decide, rules
 from plancton.policy.backoff import PilotOutcome
-from telemetry.points import Point, Series, Value, point
+from telemetry.points import Point, Value, point
 from telemetry.sender import TargetState
 
 from .series import (
@@ -190,7 +190,14 @@ def points(
         count = total - since.errors.get(kind, 0)
         if count:
             made.append(point(ERRORS, {**tags, "kind": kind}, {"count": count}, wall))
-    made += [_sending(SENDING, tags, state, wall) for state in sending]
+    for state in sending:
+        sent: dict[str, Value | None] = {
+            "waiting": state.waiting,
+            "sent": state.sent,
+            "dropped": state.dropped,
+            "failures": state.failures,
+        }
+        made.append(point(SENDING, {**tags, "target": state.name}, sent, wall))
     return [one for one in made if one is not None]
 
 
@@ -330,18 +337,6 @@ def _working(tally: Tally, config_age: float, rejected: bool) -> dict[str, Value
         "config_age": config_age,
         "config_rejected": rejected,
     }
-
-
-def _sending(
-    series: Series, tags: Mapping[str, str], state: TargetState, wall: float
-) -> Point | None:
-    values = {
-        "waiting": state.waiting,
-        "sent": state.sent,
-        "dropped": state.dropped,
-        "failures": state.failures,
-    }
-    return point(series, {**tags, "target": state.name}, values, wall)
 
 
 def _count(look: LoopPass, state: PilotState) -> int | None:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timezone
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
-from plancton.day_report.picture import Layer, draw_areas
+from plancton.day_report.page import fill_template
+from plancton.day_report.picture import draw_areas, make_layer
 from plancton.day_report.ring import ROWS, Minute
 
 from .node import BEGIN
@@ -18,10 +18,8 @@ from .result import Sample, SimulationResult
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 _MINUTE = 60.0
-_LAYERS = tuple(
-    Layer(name, lambda row, name=name: row.values.get(name))  # type: ignore[misc]
-    for name in ("owner", "pilots", "idle")
-)
+_AREAS = ("owner", "pilots", "idle")
+_LAYERS = tuple(make_layer(name, name) for name in _AREAS)
 
 
 class FirstDay:
@@ -45,7 +43,7 @@ class FirstDay:
         """Return the picture as SVG."""
         first = int(BEGIN / _MINUTE)
         rows = [
-            Minute(first + minute, dict(zip(("owner", "pilots", "idle"), sums, strict=True)))
+            Minute(first + minute, dict(zip(_AREAS, sums, strict=True)))
             for minute, sums in sorted(self._sums.items())
         ]
         # our own text of numbers
@@ -103,10 +101,8 @@ def render_page(
         pictures: the first node's first day, by the same names.
         ncpus: CPUs of a node.
     """
-    template = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(
+    return fill_template(
+        _TEMPLATE,
         source=source,
         summary=summarize(next(iter(results.values())), ncpus),
         head=("share of the idle CPU time", *results),

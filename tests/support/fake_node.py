@@ -216,9 +216,6 @@ class FakeEngine:
         self.calls.append(("remove", pilot_id))
         del self._place.pilots[pilot_id]
 
-    def pull(self, image: str) -> None:
-        self.calls.append(("pull", image))
-
     def read_usage(self) -> Usage:
         self._answer()
         cpu = sum(used.cpu_seconds for used in self.used.values())

@@ -212,10 +212,6 @@ class DockerEngine:
         except NotThere:
             return None
 
-    def pull(self, image: str) -> None:
-        """Pull an image now."""
-        self._images.pull_now(image, "")
-
     def read_usage(self) -> Usage:
         """Return the CPU time and memory of the pilots, and how much of the disk they fill."""
         alive = [

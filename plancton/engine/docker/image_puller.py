@@ -58,11 +58,6 @@ class ImagePuller:
                 raise NoSuchImage(f"image {self._state.wanted} is not there")
             return self._state.usable
 
-    def pull_now(self, name: str, credentials: str) -> None:
-        """Pull and wait for it.  Raises EngineError."""
-        self._api.pull(name, credentials, lambda _step: None)
-        self.forget_known()
-
     def forget_known(self) -> None:
         """Ask the engine again before the next start, because images have changed."""
         with self._lock:

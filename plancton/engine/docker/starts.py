@@ -17,7 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from plancton.engine.pilot_spec import PilotSpec
 from plancton.errors import EngineUnavailable, NoSuchImage
@@ -43,7 +43,6 @@ class PendingStart:
     """A start that is not done yet."""
 
     spec: PilotSpec
-    begun: float = field(default_factory=time.monotonic)
     #: grace (s) with which it was asked to end before it ran
     asked: float | None = None
     #: since when the engine's answer is missing
@@ -134,14 +133,12 @@ class Starts:
     def busy(self) -> bool:
         """Tell whether a start is under way."""
         with self._lock:
-            return any(start.doubted is None for start in self._starts.values())
+            return self._is_busy()
 
     def wait_while_busy(self, seconds: float) -> None:
         """Wait until no start is under way, at most ``seconds``."""
         with self._lock:
-            self._lock.wait_for(
-                lambda: not any(start.doubted is None for start in self._starts.values()), seconds
-            )
+            self._lock.wait_for(lambda: not self._is_busy(), seconds)
 
     def close(self) -> None:
         """Drop what has not begun, and let the rest finish."""
@@ -167,7 +164,10 @@ class Starts:
     def _worth_a_look(self) -> bool:
         """Tell whether the loop should make a pass: after each start would be too often."""
         with self._lock:
-            return bool(self._failed) or not any(s.doubted is None for s in self._starts.values())
+            return bool(self._failed) or not self._is_busy()
+
+    def _is_busy(self) -> bool:
+        return any(start.doubted is None for start in self._starts.values())
 
     def _run(self, start: PendingStart) -> None:
         name = start.spec.name

@@ -167,9 +167,6 @@ class ProcessEngine:
         except OSError as error:
             raise EngineError(f"{pilot_id}: output cannot be read: {error.strerror}") from error
 
-    def pull(self, image: str) -> None:
-        """Do nothing: processes have no image."""
-
     def read_usage(self) -> Usage:
         """Return the CPU time and memory of the pilots, from their trees of processes."""
         running = {
