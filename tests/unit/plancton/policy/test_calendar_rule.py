@@ -9,13 +9,14 @@ import pytest
 
 from plancton.calendar.syntax import parse_calendar
 from plancton.config.model import Config
-from plancton.model import Decision, HostFacts, NodeState, Pilot, PilotState, StartPilots, StopPilot
+from plancton.model import Decision, HostFacts, NodeState, Pilot, PilotState, StopPilot
 from plancton.node import sensors
 from plancton.policy import calendar_rule
 from plancton.policy import decide as policy
 from plancton.policy.rules import SHORT_GRACE
 from tests.support.fake_node import FACTS, GB, IDLE, FakeNode
 from tests.support.local_times import HOUR, at
+from tests.support.node_states import starts, stopped, text
 
 WEEKEND = Config(
     max_docks=4,
@@ -32,26 +33,13 @@ def decide(wall: float, *pilots: Pilot, config: Config = WEEKEND) -> Decision:
     return policy.decide(state, config, 5000.0)
 
 
-def starts(decision: Decision) -> int:
-    return sum(a.count for a in decision.actions if isinstance(a, StartPilots))
-
-
-def stopped(decision: Decision) -> list[str]:
-    return [a.pilot.id for a in decision.actions if isinstance(a, StopPilot)]
-
-
-def said(decision: Decision) -> str:
-    (reason,) = (reason for reason in decision.reasons if reason.rule == "window")
-    return reason.text
-
-
 RUNNING = tuple(Pilot(f"p{n}", f"p{n}", PilotState.RUNNING, age=100.0 + n) for n in range(3))
 
 
 def test_within_a_window_pilots_start_and_it_is_said_until_when() -> None:
     decision = decide(at("2026-11-28 12:00"))
     assert starts(decision) == 4
-    assert said(decision) == (
+    assert text(decision, "window") == (
         "The node is open until Mon 2026-11-30 06:00 CET; "
         "no pilot starts after Mon 2026-11-30 05:00 CET."
     )
@@ -71,7 +59,7 @@ def test_drain_lead_before_the_end_nothing_starts_and_nothing_is_evicted() -> No
 def test_at_the_end_pilots_have_window_grace_and_then_all_go() -> None:
     soon = decide(CLOSES + 119, *RUNNING)
     assert (starts(soon), stopped(soon), soon.recheck_after) == (0, [], 1.0)
-    assert said(soon) == (
+    assert text(soon, "window") == (
         "The node is closed until Fri 2026-12-04 18:00 CET; "
         "pilots that still run are evicted in 1 s."
     )

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from plancton.config.model import Config
-from plancton.model import Decision, HostFacts, HostLoad, NodeState, Pilot, PilotState, StartPilots
+from plancton.model import Decision, HostFacts, HostLoad, NodeState, Pilot, PilotState
 from plancton.policy.capacity import limit_by_memory
 from plancton.policy.decide import decide
 from tests.support.fake_node import GB
+from tests.support.node_states import starts, text
 
 GIB = 1024**3
 FAT = HostFacts("fat", ncpus=96, ram_bytes=768 * GIB, swap_bytes=0)
@@ -26,7 +27,7 @@ def decided(
     facts: HostFacts, load: HostLoad, *pilots: Pilot, config: Config = CONFIG
 ) -> tuple[int, Decision]:
     decision = decide(NodeState(facts=facts, load=load, pilots=pilots), config, 1000.0)
-    return sum(a.count for a in decision.actions if isinstance(a, StartPilots)), decision
+    return starts(decision), decision
 
 
 def running(count: int, memory: int) -> tuple[Pilot, ...]:
@@ -41,8 +42,7 @@ def test_memory_and_not_the_cpus_decides_how_many_start(facts: HostFacts, most: 
     """2017: at most 80 on 96 cores, and only 13 on 48."""
     begun, decision = decided(facts, idle(facts))
     assert begun == most < facts.ncpus
-    (reason,) = (reason for reason in decision.reasons if reason.rule == "memory")
-    assert reason.text.startswith(f"Memory allows {most} pilots: ")
+    assert text(decision, "memory").startswith(f"Memory allows {most} pilots: ")
 
 
 def test_a_full_light_node_takes_no_fourteenth_though_35_cpus_are_idle() -> None:

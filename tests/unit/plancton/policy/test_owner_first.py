@@ -16,7 +16,6 @@ from plancton.model import (
     PilotState,
     Prepared,
     Protection,
-    Reason,
     StartPilots,
     StopPilot,
 )
@@ -25,6 +24,7 @@ from plancton.policy import backoff, capacity
 from plancton.policy.decide import decide as policy_decide
 from plancton.policy.rules import SHORT_GRACE
 from tests.support.fake_node import FACTS, GB, IDLE
+from tests.support.node_states import stopped, text
 
 CONFIG = Config(docker_image="w:2", max_docks=8, mem_reserve=4 * GB, max_dock_mem=2 * GB)
 
@@ -32,11 +32,6 @@ CONFIG = Config(docker_image="w:2", max_docks=8, mem_reserve=4 * GB, max_dock_me
 def decide(prepared: Prepared = Prepared(), **values: object) -> Decision:  # noqa: B008 (a value)
     state = NodeState(facts=FACTS, load=IDLE, pilots=(), prepared=prepared)
     return policy_decide(replace(state, **values), CONFIG, 1000.0)  # type: ignore[arg-type]
-
-
-def reason(decision: Decision, rule: str) -> Reason:
-    (found,) = (one for one in decision.reasons if one.rule == rule)
-    return found
 
 
 def running(count: int, memory: int | None = 2 * GB) -> tuple[Pilot, ...]:
@@ -60,7 +55,7 @@ def test_without_an_image_nothing_starts_and_the_pull_is_reported() -> None:
 
 def test_an_image_that_cannot_be_pulled_is_reported_with_the_reason() -> None:
     image = ImageStatus("w:2", problem="unauthorized")
-    assert reason(decide(Prepared(image=image)), "image").text == (
+    assert text(decide(Prepared(image=image)), "image") == (
         "Image w:2 is not there: the last pull failed: unauthorized."
     )
 
@@ -69,7 +64,7 @@ def test_a_failed_pull_of_a_new_image_goes_on_with_the_old_one() -> None:
     image = ImageStatus("w:2", "w:1", "sha256:1", problem="unauthorized")
     decision = decide(Prepared(image=image))
     assert decision.actions == (StartPilots(8),)
-    assert reason(decision, "image").text == (
+    assert text(decision, "image") == (
         "New pilots are made from w:1 (sha256:1), as w:2 is not there: "
         "the last pull failed: unauthorized."
     )
@@ -98,11 +93,11 @@ def test_how_the_owner_is_protected_is_reported_and_forbids_nothing(
     protection: Protection, expected: str
 ) -> None:
     decision = decide(Prepared(protection=protection))
-    text = reason(decision, "protection").text
-    assert expected in text
+    told = text(decision, "protection")
+    assert expected in told
     assert decision.actions == (StartPilots(8),)
     rest = "hyper-threads, caches and memory bandwidth is not measured; max_docks bounds it."
-    assert text.endswith(rest) is protection.cpu_is_idle
+    assert told.endswith(rest) is protection.cpu_is_idle
 
 
 # Memory
@@ -110,10 +105,6 @@ def test_how_the_owner_is_protected_is_reported_and_forbids_nothing(
 
 def short(available: int, pilots: int) -> HostLoad:
     return replace(IDLE, mem_available=available, pilots_mem=pilots)
-
-
-def stopped(decision: Decision) -> list[str]:
-    return [one.pilot.id for one in decision.actions if isinstance(one, StopPilot)]
 
 
 def test_only_as_many_go_as_the_owner_misses() -> None:
