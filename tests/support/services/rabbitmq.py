@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import random
 import shutil
 import signal
 import socket
@@ -31,22 +30,18 @@ _VHOSTS_AT_ONCE = 12
 
 
 def free_port() -> int:
-    """Below the ports that the kernel gives to clients: none may take it while a server is down.
+    """Return a port of loopback that is this process's for as long as it lives.
 
-    It is this process's as long as it lives: an abstract socket of that name says so to the others.
+    A socket that does not listen stays bound to it: the kernel gives the port to no client, also
+    while its server is down. Servers may listen there all the same, as they ask for the reuse of
+    addresses.
     """
-    while True:
-        port = random.SystemRandom().randint(15000, 31000)
-        mine = socket.socket(socket.AF_UNIX)
-        try:
-            mine.bind(f"\0plancton-test-port-{port}")
-            with socket.socket() as here:
-                here.bind(("127.0.0.1", port))
-        except OSError:
-            mine.close()
-            continue
-        mine.detach()
-        return port
+    mine = socket.socket()
+    mine.bind(("127.0.0.1", 0))
+    mine.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    port: int = mine.getsockname()[1]
+    mine.detach()
+    return port
 
 
 @dataclass(frozen=True)
