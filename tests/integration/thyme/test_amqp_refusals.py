@@ -96,6 +96,18 @@ def test_an_unreachable_broker_is_reported() -> None:
         connect("amqp://u:secret@no-such-host.invalid/v")
 
 
+def test_what_else_hinders_a_connection_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python, run by a user who may not read all of it, could not load a codec."""
+
+    def fail(*_args: object, **_options: object) -> None:
+        raise LookupError("unknown encoding: idna")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+
+    with pytest.raises(BrokerUnreachable, match=r"LookupError\('unknown encoding: idna'\)$"):
+        connect("amqp://u:secret@broker.example.org/v")
+
+
 def test_the_host_that_answers_is_taken(rabbitmq: VirtualHost) -> None:
     url = rabbitmq.url.replace("127.0.0.1", "127.0.0.1:9,[::1]:9,127.0.0.1")
     for _ in range(6):  # in an order of chance

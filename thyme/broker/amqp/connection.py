@@ -361,7 +361,8 @@ class Connection:
                     address, "the connection is cut: what we send does not arrive"
                 )
             return make_unreachable(address, f"the connection is lost: {text}{hint}")
-        text = " ".join(str(error).split())
+        # pika's own wrappers of what else went wrong say nothing by themselves
+        text = " ".join((str(error) or repr(cause)).split())
         return make_unreachable(address, f"the connection is lost: {text}{hint}")
 
     # --- the end ------------------------------------------------------------------------
