@@ -24,8 +24,10 @@ class UsageReader:
         self._read_stats = read_stats
         self._group_last = 0.0
         self._group_before = 0.0
-        #: of containers outside the group, the most that was read of each
+        #: of containers outside the group, the most that was read of each, by id; and of those
+        #: that have ended, all together
         self._strays: dict[str, float] = {}
+        self._ended = 0.0
 
     def read(self, group: PilotGroup, parent: str, pilots: Sequence[ListedContainer]) -> Usage:
         """Return what the pilots use.  Raises EngineUnavailable when that cannot be known.
@@ -45,6 +47,8 @@ class UsageReader:
             if whole.cpu_seconds < self._group_last:
                 self._group_before += self._group_last
             self._group_last = whole.cpu_seconds
+        for ended in self._strays.keys() - {row.id for row in pilots}:
+            self._ended += self._strays.pop(ended)
         asked = self._ask_engine(strays)
         for row, stats in zip(strays, asked, strict=True):
             if stats is not None:
@@ -55,7 +59,7 @@ class UsageReader:
             memory = 0
         if memory is not None:
             memory += sum(used[row.name].memory_bytes for row in strays if row.name in used)
-        cpu = self._group_before + self._group_last + sum(self._strays.values())
+        cpu = self._group_before + self._group_last + self._ended + sum(self._strays.values())
         return Usage(cpu, memory, used, group.read_stall_beside(time.monotonic()))
 
     def _ask_engine(self, rows: Sequence[ListedContainer]) -> list[PilotUsage | None]:

@@ -4,7 +4,6 @@ import pytest
 
 from plancton.engine.docker import listing
 from plancton.engine.docker.listing import ContainerPhase, StopRequest
-from plancton.engine.docker.usage import parse_stats
 from tests.support.container_listing import NAME, list_container
 
 
@@ -165,11 +164,3 @@ def test_a_failed_start_that_is_being_cleared_away_is_a_pilot_that_never_ran() -
         row, listing.parse_inspection({"State": state}), asked=False, lived=None
     )
     assert (gone.exit_code, gone.never_ran) == (None, False)
-
-
-def test_statistics_that_say_nothing_are_unknown() -> None:
-    assert parse_stats({"cpu_stats": {"cpu_usage": {"total_usage": 0}}}) is None
-    told = {"cpu_stats": {"cpu_usage": {"total_usage": 5e9}}, "memory_stats": {"usage": 7}}
-    used = parse_stats(told)
-    assert used is not None
-    assert (used.cpu_seconds, used.memory_bytes) == (5.0, 7)
