@@ -68,14 +68,15 @@ REFUSED = {
     '+Cmd = "/x"': "say it with the command executable",
 }
 #: HTCondor holds these when they start; here the input is read at submit.
-HELD = {'transfer_input_files = "a b", c'}
+HELD = {"transfer_input_files = /nope/x", 'transfer_input_files = "a b", c'}
+_EXECUTION_POINT = "asks for an abilty of HTCondor's own execution points"
 _SIZE = "the program of the machine where the golden ads were made"
 #: Attributes that differ on purpose, with the reason.
 DIFFERENT: dict[str, dict[str, str]] = {
-    "when_to_transfer_output = ON_SUCCESS\nencrypt_input_files = a\nencrypt_output_files=b\n"
-    "preserve_relative_paths = true\ndont_encrypt_input_files = x": {
-        "requirements": "asks for an ability of HTCondor's own execution points"
-    },
+    "when_to_transfer_output = ON_SUCCESS": {"requirements": _EXECUTION_POINT},
+    "encrypt_input_files = a\nencrypt_output_files=b": {"requirements": _EXECUTION_POINT},
+    "dont_encrypt_input_files = x": {"requirements": _EXECUTION_POINT},
+    "preserve_relative_paths = true": {"requirements": _EXECUTION_POINT},
     "TransferInput = a b": {"transferinput": "the attribute's name counts as the command"},
     "request_memory = -5": {"requestmemory": "rounded up, not towards zero"},
     "transfer_executable = foo": dict.fromkeys(
@@ -206,7 +207,9 @@ def test_the_lists_of_exceptions_name_real_cases() -> None:
 
 #: Refused by HTCondor for another reason than ours, or with words of an older release.
 OTHER_WORDS = {
+    "universe = docker": _IMAGE,
     "universe = java": "the java universe is not supported here",
+    "universe = parallel": "a job runs in one pilot",
     "universe = mpi": "a job runs in one pilot",
     "universe = vm": "pilots start no virtual machines",
     "+Foo": "on Line 2 of e.sub",
