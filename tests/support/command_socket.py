@@ -31,14 +31,17 @@ def request(
     return b"thyme-rpc 1 %d\n" % len(body) + body
 
 
-def exchange_messages(path: Path, data: bytes, stdin: bytes = b"") -> bytes:
-    """Return everything that comes back; stdin is sent when the server asks for it."""
+def exchange_messages(path: Path, data: bytes, stdin: bytes = b"", is_all: bool = False) -> bytes:
+    """Return everything that comes back; stdin is sent when the server asks for it.
+
+    ``is_all``: say that nothing follows ``data``, as is said after what is no request.
+    """
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(60)
         line.connect(str(path))
         with contextlib.suppress(BrokenPipeError):  # it may have said no already
             line.sendall(data)
-            if not data.startswith(b"thyme-rpc 1 "):
+            if is_all or not data.startswith(b"thyme-rpc 1 "):
                 line.shutdown(socket.SHUT_WR)
         answer = b""
         # what it did not care to read makes the end a reset

@@ -1,22 +1,11 @@
 """The broker's file disappears under a running schedd: known, told, and nothing is made of it."""
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from tests.support.schedd_process import LiveSchedd
 from tests.support.waiting import wait_until
 
 JOBS = "executable = /bin/true\ntransfer_executable = false\n"
-
-
-@pytest.fixture
-def schedd(tmp_path: Path) -> Iterator[LiveSchedd]:
-    live = LiveSchedd(tmp_path)
-    yield live
-    live.close()
 
 
 def test_a_broker_that_vanishes_is_told_of_and_found_again(schedd: LiveSchedd) -> None:

@@ -1,7 +1,5 @@
 """Any bytes, and any command, on the socket of a real schedd: an answer, and it serves the next."""
 
-import contextlib
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -60,18 +58,7 @@ def test_any_bytes_are_answered(live: LiveSchedd, data: bytes) -> None:
 def test_any_length_is_answered_when_the_client_is_done(
     live: LiveSchedd, size: int, body: bytes
 ) -> None:
-    with socket.socket(socket.AF_UNIX) as line:
-        line.settimeout(60)
-        line.connect(str(live.socket))
-        line.sendall(b"thyme-rpc 1 %d\n" % size)
-        with contextlib.suppress(BrokenPipeError):  # it may have said no already
-            line.sendall(body)
-            line.shutdown(socket.SHUT_WR)
-        answer = b""
-        # what it did not care to read makes the end a reset
-        with contextlib.suppress(ConnectionResetError):
-            while part := line.recv(1 << 16):
-                answer += part
+    answer = exchange_messages(live.socket, b"thyme-rpc 1 %d\n" % size + body, is_all=True)
     assert answer.endswith((b"x000000011", b"x000000010"))
 
 

@@ -280,10 +280,3 @@ def nobody() -> tuple[int, int]:
 
 def ce_user() -> dict[str, str]:
     return {"CE_USER": "root"} if os.getuid() == 0 else {}
-
-
-def test_no_schedd_ends_it_with_3(box: LiveBox) -> None:
-    box.start(SCHEDD_TIMEOUT="0.5")
-    assert box.process is not None
-    assert box.process.wait(LONG) == 3
-    assert "no schedd within 0 s: no thyme-schedd answers" in box.said()

@@ -111,11 +111,6 @@ def test_purging_a_pool_that_nobody_uses_says_that_nothing_was_done(
     assert capsys.readouterr().out == "no message waits in alien_jbos: nothing was done\n"
 
 
-def test_topology_says_that_all_is_there(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["topology"]) == 0
-    assert capsys.readouterr().out.endswith("all there, and as it should be\n")
-
-
 def test_dead_letters_are_listed_with_their_job_and_never_with_their_content(
     broker: Transport, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -279,7 +274,9 @@ def test_only_topology_makes_a_broker(url: str, capsys: pytest.CaptureFixture[st
         assert "no such file" in capsys.readouterr().err
     assert cli.main(["topology", "--pool", ""]) == 6
     assert "pool '': give 1 to 255" in capsys.readouterr().err
-    assert cli.main(["topology"]) == 0
+    for _ in range(2):
+        assert cli.main(["topology"]) == 0
+    assert capsys.readouterr().out.endswith("all there, and as it should be\n")
 
 
 @pytest.mark.parametrize("argv", [[], ["explode"], ["purge"], ["roles"], ["status", "--pool"]])

@@ -193,11 +193,6 @@ def test_an_unknown_version_is_reported_with_ours_and_what_to_do(version: object
     assert len(text) < 200
 
 
-def test_the_version_is_in_the_text() -> None:
-    with pytest.raises(UnknownVersion, match=r"^message version 2 is not known here"):
-        decode(put({"thyme": 2}))
-
-
 @pytest.mark.parametrize("kind", ["resign", "", None, 3, ["submit"], "x" * 10**6])
 def test_an_unknown_kind_is_reported(kind: object) -> None:
     with pytest.raises(BadMessage, match=r"^unknown kind of message ") as refused:

@@ -50,13 +50,6 @@ def test_a_job_that_its_schedd_grants_runs_at_once(site: Site) -> None:
     assert (finished.exit_code, finished.signal, finished.usage.wall) == (0, None, 5)
     assert started.worker == finished.worker
     assert site.queued() == 0
-
-
-def test_a_worker_asks_acknowledges_runs_and_reports(site: Site) -> None:
-    site.submit(job())
-
-    site.run()
-
     steps = [c for c in site.broker.calls if c in ("take", "send", "record", "ack")]
     assert steps == ["take", "send", "ack", "record"]
 
@@ -90,20 +83,13 @@ def test_a_refused_job_is_acknowledged_and_not_run(
     assert site.queued() == 0
 
 
-def test_a_refusal_without_a_reason_is_a_refusal(site: Site) -> None:
-    site.schedd.run = False
-    site.submit(job())
-
-    assert site.run() == 3
-    assert site.jobs == []
-    assert site.queued() == 0
-
-
 # --- no answer ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("redelivered", [False, True])
-def test_without_a_schedd_no_job_starts(site: Site, redelivered: bool) -> None:
+def test_without_a_schedd_no_job_starts(
+    site: Site, caplog: pytest.LogCaptureFixture, redelivered: bool
+) -> None:
     site.schedd.leave()
     (taken_before if redelivered else Site.submit)(site, job())
 
@@ -113,16 +99,6 @@ def test_without_a_schedd_no_job_starts(site: Site, redelivered: bool) -> None:
     assert site.told() == []  # nobody can have recorded a start
     assert site.queued() == 1
     assert site.clock() - site.start == pytest.approx(60, abs=1)
-
-
-def test_a_worker_that_gives_a_job_back_says_why(
-    site: Site, caplog: pytest.LogCaptureFixture
-) -> None:
-    site.schedd.leave()
-    site.submit(job())
-
-    site.run()
-
     assert caplog.messages.count("job 1.0 is given back: its schedd did not answer") == 1
 
 

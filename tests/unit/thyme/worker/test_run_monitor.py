@@ -200,15 +200,11 @@ def test_a_running_jobs_files_can_be_looked_into(site: Site) -> None:
     ]
 
 
-def test_another_attempts_files_are_not_here(site: Site) -> None:
-    ((_c, told),) = peeked(site, Peek("vobox", job().job, 3, STDOUT, 0, 10))
-
-    assert isinstance(told, Peeked)
-    assert told.reason == "that attempt does not run here"
-
-
-def test_nor_are_those_of_another_job_that_had_the_number(site: Site) -> None:
-    peek = Peek("vobox", job().job, 0, STDOUT, 0, 10, life="other")
+@pytest.mark.parametrize(("attempt", "life"), [(3, "one"), (0, "other")])
+def test_another_attempts_files_and_those_of_another_job_of_the_number_are_not_here(
+    site: Site, attempt: int, life: str
+) -> None:
+    peek = Peek("vobox", job().job, attempt, STDOUT, 0, 10, life=life)
     ((_c, told),) = peeked(site, peek, life="one")
 
     assert isinstance(told, Peeked)

@@ -15,41 +15,28 @@ from thyme.worker.sandbox import Sandbox
 from thyme.worker.users import JobUser
 
 
-def test_a_broker_lost_during_the_run_does_not_touch_the_job(site: Site) -> None:
-    site.submit(job(seconds=100))
-
-    def lose() -> None:
-        site.broker.down = BrokerUnreachable("gone")
-
-    def come_back() -> None:
-        site.broker.down = None
-
-    site.after(10, lose)
-    site.after(300, come_back)
-
-    assert site.run(max_backoff=16.0) == 0
-
-    assert site.signals == []
-    started, finished = site.told()
-    assert isinstance(started, Started)
-    assert isinstance(finished, Finished)
-    assert finished.time == pytest.approx(site.start + 100, abs=1.1)
-    # delivered when the broker was back, at most one back-off later
-    assert site.broker.stream[-1].time - (site.start + 300) <= 16.1
-
-
-def test_it_is_said_when_the_broker_answers_again(
-    site: Site, caplog: pytest.LogCaptureFixture
+def test_a_broker_lost_during_the_run_does_not_touch_the_job(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site.submit(job(seconds=400))
+    naps: list[float] = []
+    sleep = site.clock.sleep
+    monkeypatch.setattr(site.clock, "sleep", lambda s: (naps.append(s), sleep(s)))
+    site.submit(job(seconds=200))
     site.after(10, lambda: setattr(site.broker, "down", BrokerUnreachable("gone")))
     site.after(300, lambda: setattr(site.broker, "down", None))
 
     assert site.run(max_backoff=16.0, heartbeat=20.0) == 0
 
-    said = [text for text in caplog.messages if "answers again" in text]
-    assert len(said) == 1
-    seconds = float(said[0].removeprefix("the broker answers again after ").removesuffix(" s"))
+    assert site.signals == []
+    assert len(naps) < 400
+    started, finished = site.told()
+    assert isinstance(started, Started)
+    assert isinstance(finished, Finished)
+    assert finished.time == pytest.approx(site.start + 200, abs=1.1)
+    # delivered when the broker was back, at most one back-off later
+    assert site.broker.stream[-1].time - (site.start + 300) <= 16.1
+    (said,) = (text for text in caplog.messages if "answers again" in text)
+    seconds = float(said.removeprefix("the broker answers again after ").removesuffix(" s"))
     # lost at the first heartbeat after 10 s, found at the latest one back-off after 300 s
     assert 300 - 30 <= seconds <= 316 - 10
 
@@ -60,20 +47,6 @@ def test_a_worker_says_that_it_found_no_job(site: Site, caplog: pytest.LogCaptur
     assert site.run(timeout=20.0) == 3
 
     assert f"no job in pool {POOL} within 20 s" in caplog.messages
-
-
-def test_a_worker_without_a_broker_sleeps(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    naps: list[float] = []
-    sleep = site.clock.sleep
-    monkeypatch.setattr(site.clock, "sleep", lambda s: (naps.append(s), sleep(s)))
-    site.submit(job(seconds=200))
-    site.after(10, lambda: setattr(site.broker, "down", BrokerUnreachable("gone")))
-    site.after(250, lambda: setattr(site.broker, "down", None))
-
-    assert site.run(heartbeat=20.0) == 0
-
-    assert len(naps) < 400
-    assert site.kinds() == ["started", "finished"]
 
 
 def test_heartbeats_continue_after_a_lost_connection(site: Site) -> None:

@@ -70,13 +70,6 @@ def test_credentials_that_never_come_end_it_with_4(make: Make) -> None:
     assert box.said[-1] == "no credentials within 20 s: X509_USER_PROXY=/proxy: it expired"
 
 
-def test_the_condor_commands_are_first_on_path(make: Make, tmp_path: Path) -> None:
-    box = make(**RUN)
-    box.run()
-    assert box.system.environment["PATH"].split(":")[0] == str(tmp_path / "bin")
-    assert box.system.environment["THYME_COMMANDS"] == str(tmp_path / "bin")
-
-
 # --- the CE ---------------------------------------------------------------------------------
 
 
@@ -220,11 +213,15 @@ def test_nothing_is_renewed_from_a_bad_certificate(make: Make) -> None:
 # --- the end --------------------------------------------------------------------------------
 
 
-def test_sigterm_is_passed_on_and_ends_it_with_0(make: Make) -> None:
+def test_a_ce_has_the_commands_first_on_path_and_hears_of_sigterm(
+    make: Make, tmp_path: Path
+) -> None:
     box = make(**RUN)
     assert box.run(100.0) == 0
     assert box.system.signals == [(1100.0, signal.SIGTERM)]
     assert box.said[-2:] == ["signal 15: stopping, 30 s at most", "stopped"]
+    assert box.system.environment["PATH"].split(":")[0] == str(tmp_path / "bin")
+    assert box.system.environment["THYME_COMMANDS"] == str(tmp_path / "bin")
 
 
 def test_a_ce_that_does_not_end_within_the_grace_is_killed(make: Make) -> None:

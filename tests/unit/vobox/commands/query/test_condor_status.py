@@ -20,17 +20,12 @@ QUEUE = FakeQueue(
 )
 
 
-def test_the_question_of_alien_is_one_line_of_the_asked_integers() -> None:
+def test_the_question_of_alien_is_one_line_of_the_asked_integers_and_reads_no_job() -> None:
     asked = ("-schedd", "-af", "totalRunningJobs", "totalIdleJobs", "totalHeldJobs")
     assert out(condor_status, QUEUE, *asked) == "3 1 1\n"
+    assert QUEUE.read == 0
     assert out(condor_status, QUEUE, "-schedd", "-af", "TOTALIDLEJOBS") == "1\n"
     assert out(condor_status, FakeQueue(), *asked) == "0 0 0\n"
-
-
-def test_it_reads_no_job() -> None:
-    queue = FakeQueue([job(n) for n in range(9)])
-    assert out(condor_status, queue, "-schedd", "-af", "TotalIdleJobs") == "9\n"
-    assert queue.read == 0
 
 
 def test_the_table_is_exact() -> None:

@@ -85,13 +85,10 @@ def test_the_batch_name_option_wins_over_the_description() -> None:
 
 
 def test_the_id_of_a_batch_is_recorded() -> None:
-    job = FakeSubmitHost().make_job(ONE, "-batch-id", "x y", "-batch-name", "z")
+    # a name may look like an assignment
+    job = FakeSubmitHost().make_job(ONE, "-batch-id", "x y", "-batch-name", "k=v")
 
-    assert (job.ad["JobBatchId"], job.ad["JobBatchName"]) == ('"x y"', '"z"')
-
-
-def test_a_batch_name_may_look_like_an_assignment() -> None:
-    assert FakeSubmitHost().make_job(ONE, "-batch-name", "k=v").ad["JobBatchName"] == '"k=v"'
+    assert (job.ad["JobBatchId"], job.ad["JobBatchName"]) == ('"x y"', '"k=v"')
 
 
 def test_a_dry_run_to_stdout_submits_nothing_and_burns_no_id() -> None:

@@ -114,11 +114,6 @@ def test_without_transfer_the_job_runs_in_its_initial_directory() -> None:
     assert (task.files, task.output_files) == ((), ())
 
 
-@pytest.mark.parametrize("mode", ["", "should_transfer_files = IF_NEEDED"])
-def test_if_needed_means_a_sandbox_since_pilots_share_no_disk(mode: str) -> None:
-    assert make_job(mode).task.directory == ""
-
-
 @pytest.mark.parametrize(
     ("lines", "merged"),
     [("output = x\nerror = x", True), ("output = x\nerror = y", False), ("", False)],

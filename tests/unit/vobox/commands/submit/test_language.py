@@ -3,8 +3,6 @@
 import pytest
 
 from tests.support.fake_submit_host import CWD, NOW, FakeCaller, FakeFiles, FakeSubmitHost
-from vobox.commands.submit.description import ExtraLines, read_description
-from vobox.commands.submit.errors import SubmitError
 from vobox.commands.submit.input_files import FileCache
 from vobox.commands.submit.macros import Expander
 from vobox.commands.submit.sources import TextSources
@@ -17,7 +15,6 @@ SOURCES = TextSources(FILES, FileCache(FILES), CWD, FakeCaller())
     ("text", "line", "problem"),
     [
         ("a = \\\n b\n\n$osb\nqueue\n", 4, ""),
-        ("executable = agent.sh\nqueue = 3\n", 2, "Invalid Queue count expression"),
         ("+ Foo = 1\nqueue\n", 1, ""),
         ("executable = agent.sh\nqueue\ntrailing words\n", 3, ""),
         (
@@ -54,7 +51,6 @@ SOURCES = TextSources(FILES, FileCache(FILES), CWD, FakeCaller())
             "not a valid command, errno=2 : No such file or directory",
         ),
         ("executable = agent.sh\nqueue x matching\n", 2, "Invalid Queue count expression"),
-        ("x+=3\n", 1, '\nSubmit:-1:Error "e.sub", Line 1: Illegal Identifier: <x+>'),
         ("+x += 3\n", 1, ""),
         ("a = \udcff\n", 1, "the line is not UTF-8"),
         ("x = 1\0\n", 1, "the line holds a zero byte"),
@@ -136,13 +132,8 @@ def test_assignments_apply_to_later_queue_statements_and_procs_go_on_counting() 
         ("queue x from items.txt", ["i1", "# no", "", "i2 i3"]),
         ("queue x from joined.txt", ["#ff0000 red", "blue sky", "", "green"]),
         ("queue x from (\n a\n\n # no\n b\n)", ["a", "", "b"]),
-        ("queue x in [1] (a b c)", ["b", "c"]),  # as [1:]
-        ("queue x in [] (a b c)", ["a", "b", "c"]),
         ("queue x in [+1:2:](a b c)", ["b"]),
-        ("queue x in [5] (a b c)", []),
-        ("queue x in [1:2", ["[1:2"]),
         ("queue x in ()", []),
-        ("QUEUE 1+1", ["", ""]),
         ("queue $(N)", ["", "", ""]),
         ("queue", [""]),
         ("", [""]),
@@ -172,12 +163,6 @@ def test_what_is_no_slice_is_refused(text: str) -> None:
     assert answer.code == 1
     assert answer.stderr.startswith("\nERROR: on Line 2 of ")
     assert "Invalid [::] statement\n" in answer.stderr
-
-
-def test_queue_variables_that_nothing_uses_are_named_as_written() -> None:
-    answer = FakeSubmitHost().submit("executable = agent.sh\nqueue Aa,bB,Cc in (1)\n")
-    warning = "WARNING: the Queue variable '{}' was unused by condor_submit. Is it a typo?\n"
-    assert answer.stderr == "".join(warning.format(name) for name in ("Cc", "bB", "Aa"))
 
 
 def test_the_limit_of_jobs_is_of_all_queue_statements_together() -> None:
@@ -231,8 +216,3 @@ def test_the_date_macros_come_from_the_clock_of_the_submit() -> None:
     )
 
     assert job.task.arguments == (str(NOW), "e.sub")
-
-
-def test_a_description_is_refused_by_exception_with_its_line() -> None:
-    with pytest.raises(SubmitError, match="on Line 3 of x"):
-        read_description("a=1\nb=2\nc d\n", "x", ExtraLines(), {}, {}, SOURCES)

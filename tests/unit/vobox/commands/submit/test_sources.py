@@ -132,12 +132,8 @@ def test_a_command_with_bad_quotes_is_refused_unrun() -> None:
     ("statement", "items"),
     [
         ("queue x matching *.dat", ["a.dat", "b.dat", "d.dat/"]),
-        ("queue x matching files *.dat", ["a.dat", "b.dat"]),
-        ("queue x matching dirs *", ["d.dat/", "sub/"]),
         ("queue x matching any (s* a*)", ["sub/", "a.dat", "agent.sh"]),
         ("queue x matching files [1:] (\n *.dat\n)", ["b.dat"]),
-        ("queue x matching sub/?.dat", ["sub/c.dat"]),
-        ("queue 2 x MATCHING FILES a.dat", ["a.dat", "a.dat"]),
         ("queue matching files b.*", ["b.dat"]),
         ("queue x from list |", ["i1", "# no", "", "i2 i3"]),
         ("queue x from [2:] list|", ["", "i2 i3"]),
@@ -163,15 +159,6 @@ def test_a_name_that_matches_twice_is_taken_once_with_a_warning() -> None:
         "WARNING: 'a.dat' matching pattern '*.dat' is a duplicate of item 0, skipping\n"
     )
     assert "1 job(s) submitted" in answer.stdout
-
-
-def test_a_pattern_without_a_match_makes_no_job() -> None:
-    answer = FakeSubmitHost().submit(f"{HEAD}queue x matching *.dat\n")
-
-    assert answer.code == 0
-    assert answer.stderr == (
-        '\nWARNING: "e.sub" has only empty "queue" commands -- no jobs queued\n'
-    )
 
 
 def test_a_description_without_a_caller_cannot_run_commands() -> None:
