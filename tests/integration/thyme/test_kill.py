@@ -10,73 +10,30 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_schedd import submission
-from tests.support.granting_schedd import GrantingSchedd
 from tests.support.waiting import wait_until
-from thyme.broker import Transport, connect
+from tests.support.worker_program import WorkerSite, shell
+from thyme.broker import Transport
 from thyme.broker.sqlite.transport import DELIVERY_LIMIT
-from thyme.protocol.codec import decode, encode
-from thyme.protocol.events import Message
-from thyme.protocol.job import Task
+from thyme.protocol.codec import decode
 
 POOL = "alien_jobs"
 #: kill -9 of a random consumer at a random moment, so often.
 KILLS = 10
 
 
-class Site:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.work = path / "work"
-        self.work.mkdir()
-        self.url = f"sqlite://{path}/broker.db"
-        self.processes: list[subprocess.Popen[str]] = []
-        self.schedd = GrantingSchedd(self.url)
-
-    def submit(self, text: str, count: int = 1) -> None:
-        broker = connect(self.url)
-        tasks = [Task("/bin/sh", arguments=("-c", text))] * count
-        jobs = [submission(task, f"{n}.0") for n, task in enumerate(tasks, 1)]
-        broker.submit(POOL, [encode(job) for job in jobs])
-        broker.close()
-
-    def start(self, *command: str) -> subprocess.Popen[str]:
+class Site(WorkerSite):
+    def start_program(self, *command: str) -> subprocess.Popen[str]:
         options = ["--url", self.url, "--workdir", str(self.work), "--user", "self"]
         process = subprocess.Popen(
             [sys.executable, *command, *options], stderr=subprocess.PIPE, text=True
         )
-        self.processes.append(process)
+        self.started.append(process)
         return process
-
-    def worker(self, *options: str) -> int:
-        """Run one to its end; returns its exit code."""
-        process = self.start("-m", "thyme.worker.cli", *options)
-        _out, said = process.communicate(timeout=60)
-        assert "Traceback" not in said, said
-        return process.returncode
-
-    def told(self) -> list[Message]:
-        broker = connect(self.url)
-        records = broker.read(-1, 10**6)
-        broker.close()
-        return [decode(record.body) for record in records]
-
-    def kinds(self) -> list[str]:
-        return [message.kind for message in self.told()][1:]
 
     def runs(self) -> int:
         """How often the job's first line was carried out."""
         ran = self.path / "ran"
         return len(ran.read_text().splitlines()) if ran.exists() else 0
-
-    def close(self) -> None:
-        for process in self.processes:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-            if process.stderr is not None:
-                process.stderr.close()
-        self.schedd.close()
 
 
 @pytest.fixture
@@ -104,16 +61,16 @@ def ident(step: tuple[str, str, str]) -> str:
 def test_a_worker_that_dies_before_its_claim_loses_nothing(
     site: Site, step: tuple[str, str, str]
 ) -> None:
-    site.submit(f"echo x >> {site.path}/ran")
-    dying = site.start("-m", "tests.support.dying_worker", *step)
+    site.submit(shell(f"echo x >> {site.path}/ran"))
+    dying = site.start_program("-m", "tests.support.dying_worker", *step)
     assert dying.wait(timeout=60) == -signal.SIGKILL
     assert site.kinds() == []
 
-    assert site.worker("--timeout", "10") == 0
+    assert site.run("--timeout", "10")[0] == 0
 
     assert site.kinds() == ["started", "finished"]
     assert site.runs() == 1
-    assert site.worker("--timeout", "0") == 3
+    assert site.run()[0] == 3
 
 
 @pytest.mark.parametrize(
@@ -122,11 +79,11 @@ def test_a_worker_that_dies_before_its_claim_loses_nothing(
 def test_a_worker_that_dies_after_its_claim_leaves_the_job_to_its_lease(
     site: Site, step: tuple[str, str, str], said: list[str], runs: int
 ) -> None:
-    site.submit(f"echo x >> {site.path}/ran")
-    dying = site.start("-m", "tests.support.dying_worker", *step)
+    site.submit(shell(f"echo x >> {site.path}/ran"))
+    dying = site.start_program("-m", "tests.support.dying_worker", *step)
     assert dying.wait(timeout=60) == -signal.SIGKILL
 
-    assert site.worker("--timeout", "1.5") == 3
+    assert site.run("--timeout", "1.5")[0] == 3
 
     assert site.kinds() == said
     assert site.runs() == runs
@@ -137,11 +94,11 @@ def test_a_worker_that_dies_while_its_job_runs_takes_it_along_and_leaves_the_res
 ) -> None:
     # nothing of it that would outlive its shell
     on = f"while sleep 0.1; do :; done; echo x >> {site.path}/ran"
-    site.submit(f"echo $$ >> {site.path}/ran; kill -9 $PPID; {on}")
-    dying = site.start("-m", "thyme.worker.cli")
+    site.submit(shell(f"echo $$ >> {site.path}/ran; kill -9 $PPID; {on}"))
+    dying = site.start_program("-m", "thyme.worker.cli")
     assert dying.wait(timeout=60) == -signal.SIGKILL
 
-    assert site.worker("--timeout", "1.5") == 3
+    assert site.run("--timeout", "1.5")[0] == 3
 
     assert site.kinds() == ["started"]
     job = int((site.path / "ran").read_text())
@@ -150,24 +107,22 @@ def test_a_worker_that_dies_while_its_job_runs_takes_it_along_and_leaves_the_res
 
 
 def test_a_message_at_which_every_worker_dies_becomes_a_dead_letter(site: Site) -> None:
-    site.submit("true")
-    broker = connect(site.url)
+    site.submit(shell("true"))
     killer = (
         "import os, sys; from thyme.broker import connect\n"
         f"assert connect(sys.argv[sys.argv.index('--url') + 1]).take('{POOL}')\n"
         "os.kill(os.getpid(), 9)"
     )
     for _ in range(DELIVERY_LIMIT):
-        assert site.start("-c", killer).wait(timeout=60) == -signal.SIGKILL
+        assert site.start_program("-c", killer).wait(timeout=60) == -signal.SIGKILL
 
-    assert site.worker("--timeout", "1.5") == 3
+    assert site.run("--timeout", "1.5")[0] == 3
 
-    (letter,) = broker.list_dead_letters()
+    (letter,) = site.broker.list_dead_letters()
     assert letter.reason == f"delivered {DELIVERY_LIMIT} times, and each time its worker died"
     assert decode(letter.body).kind == "submit"
     # that it was put aside is in the stream too: its schedd then holds it
-    assert site.kinds() == ["submit"]
-    broker.close()
+    assert [message.kind for message in site.told()] == ["submit"] * 2
 
 
 CONSUMER = f"""
@@ -201,26 +156,18 @@ broker.close()
 
 def consumed(site: Site) -> tuple[list[bytes], list[tuple[int, bytes, bool]]]:
     """Return what was submitted, and what was taken by whom, both in the order of the stream."""
-    broker = connect(site.url)
-    bodies = [record.body for record in broker.read(-1, 10**6)]
-    broker.close()
+    bodies = [record.body for record in site.broker.read(-1, 10**6)]
     words = [body.split(b" ") for body in bodies]
     takes = [(int(w[0]), w[2], w[3] == b"1") for w in words if len(w) == 4]
     return [w[0] for w in words if len(w) == 1 and w[0] != b"end"], takes
 
 
-def finish(site: Site) -> None:
-    broker = connect(site.url)
-    broker.submit(POOL, [b"end"])
-    broker.close()
-
-
 def test_many_processes_get_every_message_once_and_in_order(site: Site) -> None:
-    consumers = [site.start("-c", CONSUMER) for _ in range(4)]
-    producers = [site.start("-c", PRODUCER, f"p{n}") for n in range(3)]
+    consumers = [site.start_program("-c", CONSUMER) for _ in range(4)]
+    producers = [site.start_program("-c", PRODUCER, f"p{n}") for n in range(3)]
     for producer in producers:
         assert producer.wait(timeout=60) == 0
-    finish(site)
+    site.broker.submit(POOL, [b"end"])
     for consumer in consumers:
         assert consumer.wait(timeout=60) == 0, consumer.communicate()
 
@@ -264,9 +211,8 @@ def test_killing_consumers_at_random_loses_nothing_and_repeats_only_what_they_he
     site: Site,
 ) -> None:
     dice = random.Random(2026)
-    broker = connect(site.url)
-    supply = Supply(broker)
-    consumers = [site.start("-c", CONSUMER) for _ in range(3)]
+    supply = Supply(site.broker)
+    consumers = [site.start_program("-c", CONSUMER) for _ in range(3)]
     for _ in range(KILLS):
         victim = dice.randrange(3)
         pid, share = consumers[victim].pid, dice.randint(1, 60)
@@ -277,11 +223,10 @@ def test_killing_consumers_at_random_loses_nothing_and_repeats_only_what_they_he
         )
         consumers[victim].kill()
         assert consumers[victim].wait() == -signal.SIGKILL
-        consumers[victim] = site.start("-c", CONSUMER)
-    finish(site)
+        consumers[victim] = site.start_program("-c", CONSUMER)
+    site.broker.submit(POOL, [b"end"])
     for consumer in consumers:
         assert consumer.wait(timeout=60) == 0, consumer.communicate()
-    broker.close()
 
     submitted, takes = consumed(site)
 
