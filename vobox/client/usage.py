@@ -188,6 +188,6 @@ def answer_early(command: str, word: str) -> "tuple[int, str, str]":
         return 1 if command in HELP_FAILS else 0, "", usage
     if command == "condor_submit":  # HTCondor's has no option -version
         return 1, "", usage
-    from .version import VERSION_LINE, format_platform  # imports the client, which imports us
+    from .version import VERSION_TEXT  # imports the client, which imports us
 
-    return 0, VERSION_LINE + "\n" + format_platform() + "\n", ""
+    return 0, VERSION_TEXT, ""

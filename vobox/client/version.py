@@ -18,22 +18,20 @@ Usage: condor_version [options]
    -arch\t(print the ARCH string)
    -opsys\t(print the OPSYS string)
 """
-VERSION_LINE = "$CondorVersion: " + NUMBER + " 2026-11-22 BuildID: plancton PackageID: plancton $"
 ARCH, OPSYS = os.uname().machine.upper(), os.uname().sysname
-
-
-def format_platform() -> str:
-    """Return the second line of the answer: the platform of this machine."""
-    return "$CondorPlatform: %s-%s $" % (ARCH, OPSYS)
+CONDOR_VERSION = "$CondorVersion: " + NUMBER + " 2026-11-22 BuildID: plancton PackageID: plancton $"
+CONDOR_PLATFORM = "$CondorPlatform: %s-%s $" % (ARCH, OPSYS)
+#: what each of the commands answers to ``-version``
+VERSION_TEXT = CONDOR_VERSION + "\n" + CONDOR_PLATFORM + "\n"
 
 
 def main() -> int:
     """Print the version; return the exit code."""
     keep_standard_streams()
-    text = VERSION_LINE + "\n" + format_platform()
+    text = VERSION_TEXT
     for word in sys.argv[1:]:
         if word in ("-arch", "-opsys"):
-            text = ARCH if word == "-arch" else OPSYS
+            text = (ARCH if word == "-arch" else OPSYS) + "\n"
         elif word in ("-help", "--help"):
             write(1, USAGE.encode("ascii"))
             return 0
@@ -41,7 +39,7 @@ def main() -> int:
             text = "ERROR: unrecognized argument: '%s'\n%s" % (word, USAGE)
             write(2, text.encode("utf-8", "backslashreplace"))
             return 1
-    write(1, (text + "\n").encode("ascii"))
+    write(1, text.encode("ascii"))
     return 0
 
 

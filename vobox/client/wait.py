@@ -11,7 +11,7 @@ import time
 
 from .client import keep_standard_streams, write
 from .user_log import CommandExit, LogEvent, open_log, read_log
-from .version import VERSION_LINE, format_platform
+from .version import VERSION_TEXT
 
 #: seconds between two looks at a log that has not grown
 PAUSE = 0.25
@@ -59,7 +59,7 @@ def parse(argv: "list[str]") -> WaitOptions:
         if word == "-help":
             raise CommandExit(0, "", USAGE)
         if word == "-version":
-            raise CommandExit(1, VERSION_LINE + "\n" + format_platform() + "\n")
+            raise CommandExit(1, VERSION_TEXT)
         if word in ("-debug", "-status"):
             setattr(options, word[1:], True)
         elif word.partition(":")[0] == "-echo":

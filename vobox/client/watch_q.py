@@ -11,7 +11,7 @@ import time
 
 from .client import keep_standard_streams, write
 from .user_log import CommandExit, LogEvent, UserLog, open_log, read_log
-from .version import VERSION_LINE, format_platform
+from .version import VERSION_TEXT
 
 #: seconds between two looks at the logs
 PAUSE = 0.5
@@ -276,7 +276,7 @@ def main() -> int:
             write(1, USAGE.encode("ascii"))
             return 0
         if first in (["-version"], ["--version"]):
-            write(1, (VERSION_LINE + "\n" + format_platform() + "\n").encode("ascii"))
+            write(1, VERSION_TEXT.encode("ascii"))
             return 0
         watch(parse(sys.argv[1:]))
     except CommandExit as ended:

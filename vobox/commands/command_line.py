@@ -19,9 +19,8 @@ from typing import Final, NamedTuple, ParamSpec
 from commandline.parser import find_nearest
 from vobox.classad.ad import convert_old_syntax
 from vobox.classad.expressions import is_expression
+from vobox.client.version import VERSION_TEXT
 from vobox.rpc.types import Answer
-
-from .version import VERSION_TEXT
 
 P = ParamSpec("P")
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 from thyme.broker.lanes import format_bounds
 from vobox.client.usage import USAGES
+from vobox.client.version import CONDOR_PLATFORM, CONDOR_VERSION
 from vobox.rpc.types import Answer, Request
 from vobox.schedd.state import Settings
 
 from .command_line import CommandLine, EarlyExit, Option, Word, answers_early
 from .schedd_names import get_host, is_pool, is_schedd
-from .version import CONDOR_PLATFORM, CONDOR_VERSION
 
 _ELSEWHERE = "there is no such daemon here"
 _READ_ONLY = "the configuration is thyme-schedd's command line; change it there"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from thyme.protocol.events import Edited, JobMessage
 from vobox.client.usage import USAGES
+from vobox.client.version import VERSION_TEXT
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, CommandRefused, Request
 from vobox.schedd.command_gateway import CommandGateway
@@ -20,7 +21,6 @@ from vobox.schedd.command_gateway import CommandGateway
 from .command_line import EarlyExit, answers_early, sanitize_argv
 from .job_selection import find_jobs, is_cluster_id, is_job_id, may_modify
 from .schedd_names import is_schedd
-from .version import VERSION_TEXT
 
 USAGE = USAGES["condor_prio"]
 _ADJUSTMENT = re.compile(r"[-+][0-9]{1,9}\Z")

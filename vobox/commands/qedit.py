@@ -15,6 +15,7 @@ from thyme.protocol.events import Edited, JobMessage, give_to
 from thyme.protocol.job import JobId
 from vobox.classad.ad import ParseError, convert_old_syntax, parse_old
 from vobox.client.usage import USAGES
+from vobox.client.version import VERSION_TEXT
 from vobox.ledger.writer import JobState, Ledger
 from vobox.rpc.types import Answer, CommandRefused, Request
 from vobox.schedd.command_gateway import CommandGateway
@@ -29,7 +30,6 @@ from .job_selection import (
     may_modify,
 )
 from .schedd_names import is_schedd
-from .version import VERSION_TEXT
 
 OPTIONS = (
     Option("help", 1),

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from vobox.classad.ad import Ad, quote
+from vobox.client.version import CONDOR_PLATFORM, CONDOR_VERSION
 from vobox.commands.schedd_names import get_host
-from vobox.commands.version import CONDOR_PLATFORM, CONDOR_VERSION
 from vobox.jobs.status import HELD, IDLE, REMOVED, SUSPENDED
 from vobox.rpc.types import QueueView
 

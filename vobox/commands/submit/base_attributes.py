@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vobox.classad.ad import Ad, literal, quote
 from vobox.classad.cost import Charge, charge_nobody
-from vobox.commands.version import CONDOR_PLATFORM, CONDOR_VERSION
+from vobox.client.version import CONDOR_PLATFORM, CONDOR_VERSION
 from vobox.jobs.requirements import ListPilots, list_no_pilots
 from vobox.jobs.status import IDLE
 

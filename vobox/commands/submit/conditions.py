@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vobox.commands.version import VERSION_NUMBERS
+from vobox.client.version import NUMBER
 
 from .errors import job_error
 from .macros import Expander
@@ -93,7 +93,7 @@ def _is_number(text: str) -> bool:
 
 def _compare_version(operator: str, wanted: str) -> bool:
     numbers = tuple(int(part[:18]) for part in wanted.split("."))
-    ours = VERSION_NUMBERS[: len(numbers)]
+    ours = tuple(int(part) for part in NUMBER.split("."))[: len(numbers)]
     return {
         ">=": ours >= numbers,
         "<=": ours <= numbers,
