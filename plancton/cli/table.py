@@ -65,9 +65,7 @@ def format_lines(document: dict[str, Any]) -> list[str]:
             f"Engine: see `systemctl status {unit}`, and `docker_host` in the configuration"
         )
     known = engine["problem"]
-    found += [
-        f"Problem: {text}" for text in engine.get("problems", ()) if not (known and known in text)
-    ]
+    found += [f"Problem: {text}" for text in engine["problems"] if not (known and known in text)]
     if engine["isolation"]:
         found.append(f"Note: {engine['isolation']}")
     if config["problem"]:
@@ -90,7 +88,7 @@ def format_container_lines(document: dict[str, Any]) -> list[str]:
 
 
 def _table(pilots: list[dict[str, Any]], rates: dict[str, float] | None) -> Table:
-    images = any(pilot.get("image") for pilot in pilots)
+    images = any(pilot["image"] for pilot in pilots)
     table = Table(box=None, padding=(0, 1))
     table.add_column("pilot", no_wrap=True)
     table.add_column("state")
@@ -105,7 +103,7 @@ def _table(pilots: list[dict[str, Any]], rates: dict[str, float] | None) -> Tabl
         table.add_row(
             pilot["name"],
             pilot["state"],
-            *([_short(pilot.get("image", ""))] if images else []),
+            *([_short(pilot["image"])] if images else []),
             _duration(pilot["age"]),
             cpu,
             _or_dash(pilot["memory_bytes"], "{:.2f} GB", 1e9),

@@ -83,22 +83,20 @@ class JobAgents:
         ad = dict(made.ad.items())
         # a schedd that is not root writes the logs of its own user's jobs alone
         ids = (1000, 1000) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
-        submit = Submit(schedd, job, _NOW, POOL, *ids, 0, ad, made.task)
+        life = "a1"
+        submit = Submit(schedd, job, _NOW, POOL, *ids, 0, ad, made.task, life=life)
         host = f"slot1_1@{_WORKER}"
         usage = Usage(15021.5, 120.25, 18000.0, 1_900_000)
-        text = b"Job agent ended.\n" * 20
+        result = (0, None, usage, b"Job agent ended.\n" * 20, b"", (), None)
+        run, next_run = ((schedd, job, _NOW, attempt, _WORKER, host) for attempt in (0, 1))
         kinds: dict[str, Message] = {
             "submit": submit,
             "submit1": replace(submit, attempt=1, ad={}),
-            "started": Started(schedd, job, _NOW, 0, _WORKER, host),
-            "started1": Started(schedd, job, _NOW, 1, _WORKER, host),
-            "finished": Finished(
-                schedd, job, _NOW, 0, _WORKER, host, 0, None, usage, text, b"", (), None
-            ),
-            "finished1": Finished(
-                schedd, job, _NOW, 1, _WORKER, host, 0, None, usage, text, b"", (), None
-            ),
-            "evicted": Evicted(schedd, job, _NOW, 0, _WORKER, host, "the owner is back", usage),
+            "started": Started(*run, life=life),
+            "started1": Started(*next_run, life=life),
+            "finished": Finished(*run, *result, life=life),
+            "finished1": Finished(*next_run, *result, life=life),
+            "evicted": Evicted(*run, "the owner is back", usage, life=life),
             "delivered": Delivered(schedd, job, _NOW),
         }
         self._parts = {

@@ -17,7 +17,7 @@ from tests.support.schedd_process import LiveSchedd
 from tests.support.waiting import wait_until
 from thyme.broker import Mail, Transport
 from thyme.protocol import codec
-from thyme.protocol.events import Evicted, Finished, Started
+from thyme.protocol.events import Evicted, Finished, Recorded, Started
 from thyme.protocol.job import JobId, SandboxFile
 from thyme.protocol.mail import Claim, Heartbeat, make_schedd_inbox_name
 
@@ -39,14 +39,23 @@ class Site:
         text = "\n".join(["executable = /bin/true", *lines, "requirements = false", "queue"])
         return JobId(self.schedd.submit(text), 0)
 
+    def find_life(self, job: JobId) -> str:
+        """Return what its messages have to name: the attacker reads the stream."""
+        with self.schedd.line() as line:
+            records = [each for each in line.read(-1, 100_000) if each.key == "event.recorded"]
+        told = (codec.decode(each.body) for each in records)
+        return next(each.life for each in told if isinstance(each, Recorded) and each.job == job)
+
     def started(self, job: JobId, **changes: object) -> Started:
-        event = Started(self.schedd.name, job, time.time(), 0, "w", "slot1@evil")
+        event = Started(
+            self.schedd.name, job, time.time(), 0, "w", "slot1@evil", life=self.find_life(job)
+        )
         return replace(event, **changes)  # type: ignore[arg-type]
 
     def finished(self, job: JobId, **changes: object) -> Finished:
         event = Finished(
             self.schedd.name, job, time.time(), 0, "w", "slot1@evil", 0, None, USAGE, b"", b"", (),
-            None,
+            None, life=self.find_life(job),
         )  # fmt: skip
         return replace(event, **changes)  # type: ignore[arg-type]
 
@@ -70,7 +79,8 @@ def line(site: Site) -> Iterator[Transport]:
 
 def test_numbers_at_their_limits(site: Site, line: Transport) -> None:
     job = site.wait_for_job()
-    evicted = Evicted(site.schedd.name, job, time.time(), MOST, "w", "slot1@evil", "because", USAGE)
+    told = (site.schedd.name, job, time.time(), MOST, "w", "slot1@evil", "because", USAGE)
+    evicted = Evicted(*told, life=site.find_life(job))
     when = 1234567890.0
     for event in (
         site.started(job, attempt=MOST), evicted,
@@ -121,10 +131,11 @@ def test_records_and_mail_that_are_none(site: Site, line: Transport, body: bytes
 def test_a_flood_of_mail(site: Site, line: Transport) -> None:
     inbox = make_schedd_inbox_name(site.schedd.name)
     job = site.wait_for_job()
+    name, life = site.schedd.name, site.find_life(job)
     mail = [
         Mail(b"junk"),
-        Mail(codec.encode(Claim(site.schedd.name, job, MOST, "w", "h")), "x" * 250, "t"),
-        Mail(codec.encode(Heartbeat(site.schedd.name, job, 0, "w", "h", USAGE))),
+        Mail(codec.encode(Claim(name, job, MOST, "w", "h", life=life)), "x" * 250, "t"),
+        Mail(codec.encode(Heartbeat(name, job, 0, "w", "h", USAGE, life=life))),
     ]
     before = len(site.schedd.said())
     for _ in range(1000):

@@ -45,13 +45,11 @@ class FakeSchedd:
             if run and attempt not in self.starts:
                 self.starts[attempt] = worker
                 now = self.broker.time()
-                started = Started(
-                    self.name, message.job, now, message.attempt, worker, message.host
-                )
+                told = (message.job, now, message.attempt, worker, message.host)
+                started = Started(self.name, *told, life=message.life)
                 self.broker.record([codec.encode(started)])
-            verdict = ClaimReply(
-                self.name, message.job, message.attempt, run, self.reason, self.wait
-            )
+            about = (self.name, message.job, message.attempt)
+            verdict = ClaimReply(*about, run, self.reason, self.wait, life=message.life)
             answer = Mail(codec.encode(verdict), "", mail.correlation)
             if self.broker.clock is None:
                 self.broker.deliver(mail.reply_to, answer)
@@ -66,7 +64,7 @@ class FakeSchedd:
     def tell(self, job: Submit, action: str, attempt: int | None = None) -> None:
         """Control mail to every worker that has an inbox."""
         attempt = job.attempt if attempt is None else attempt
-        body = codec.encode(Control(self.name, job.job, attempt, action))
+        body = codec.encode(Control(self.name, job.job, attempt, action, life=job.life))
         for inbox in list(self.broker.inboxes):
             if inbox.startswith("thyme.worker."):
                 self.broker.deliver(inbox, Mail(body))
@@ -154,4 +152,6 @@ def submission(
     schedd: str = "vobox",
     pool: str = "alien_jobs",
 ) -> Submit:
-    return Submit(schedd, JobId.parse(job), 1.0, pool, 0, 0, attempt, {}, task or Task("/bin/true"))
+    return Submit(
+        schedd, JobId.parse(job), 1.0, pool, 0, 0, attempt, {}, task or Task("/bin/true"), life="a1"
+    )

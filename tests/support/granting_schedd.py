@@ -55,10 +55,12 @@ def answer(transport: Transport, claim: Claim, mail: Mail, granted: Granted) -> 
     attempt = (claim.job, claim.attempt)
     if attempt not in granted:
         granted[attempt] = claim.worker
-        started = Started(NAME, claim.job, 1.0, claim.attempt, claim.worker, claim.host)
+        told = (claim.job, 1.0, claim.attempt, claim.worker, claim.host)
+        started = Started(NAME, *told, life=claim.life)
         transport.record([codec.encode(started)])
     reason = "" if granted[attempt] == claim.worker else "JobStatus is 2"
-    reply = ClaimReply(NAME, claim.job, claim.attempt, not reason, reason)
+    about = (NAME, claim.job, claim.attempt)
+    reply = ClaimReply(*about, not reason, reason, life=claim.life)
     transport.send(mail.reply_to, Mail(codec.encode(reply), "", mail.correlation))
 
 

@@ -57,7 +57,7 @@ VALUES = {
     "usage": st.builds(Usage, numbers, numbers, numbers, counts, counts, counts),
     "hold": st.none() | holds,
     "reason": texts, "state": texts, "token": names, "next_cluster": counts, "run": st.booleans(),
-    "wait": st.booleans(), "again": st.booleans(), "life": st.just("") | names,
+    "wait": st.booleans(), "again": st.booleans(), "life": names,
     "force": st.booleans(), "action": st.sampled_from(ACTIONS),
     "machine": st.none() | machines, "since": numbers, "interval": seconds, "jobs": counts,
     "leaving": st.booleans(), "name": paths, "offset": st.integers(-1, 2**63 - 1),

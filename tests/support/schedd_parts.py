@@ -45,6 +45,7 @@ SCHEDD = "vobox1.example.org"
 #: 2026-11-22 13:25:12 UTC
 NOW = 1795353912.0
 JOB = JobId(38, 0)
+LIFE = "a1"
 USAGE = Usage(user_cpu=1.5, system_cpu=0.5, wall=10.0, peak_rss=2048)
 
 Value = bool | int | float | str
@@ -100,6 +101,7 @@ class Events:
     task: Task = field(default_factory=lambda: Task("/bin/sh"))
     uid: int = field(default_factory=os.geteuid)
     gid: int = field(default_factory=os.getegid)
+    life: str = LIFE
 
     def _when(self) -> float:
         self.now += 1
@@ -108,20 +110,23 @@ class Events:
     def submit(self, attempt: int = 0) -> Submit:
         ad = {} if attempt else dict(ad_of(self.job, **self.attributes).items())
         return Submit(
-            self.schedd, self.job, self._when(), "pool", self.uid, self.gid, attempt, ad, self.task
-        )
+            self.schedd, self.job, self._when(), "pool", self.uid, self.gid, attempt, ad, self.task,
+            life=self.life,
+        )  # fmt: skip
 
     def recorded(self, code: int = 15) -> Recorded:
         ad = dict(
             ad_of(self.job, HoldReason="because", HoldReasonCode=code, **self.attributes).items()
         )
         return Recorded(
-            self.schedd, self.job, self._when(), "pool", self.uid, self.gid, ad, self.task
-        )
+            self.schedd, self.job, self._when(), "pool", self.uid, self.gid, ad, self.task,
+            life=self.life,
+        )  # fmt: skip
 
     def started(self, worker: str = "w1", attempt: int = 0) -> Started:
         host = f"slot1_1@{worker}"
-        return Started(self.schedd, self.job, self._when(), attempt, worker, host)
+        told = (self.job, self._when(), attempt, worker, host)
+        return Started(self.schedd, *told, life=self.life)
 
     def finished(
         self,
@@ -136,15 +141,16 @@ class Events:
     ) -> Finished:
         return Finished(
             self.schedd, self.job, self._when(), attempt, worker, f"slot1_1@{worker}",
-            code, signal, USAGE, stdout, stderr, files, hold,
+            code, signal, USAGE, stdout, stderr, files, hold, life=self.life,
         )  # fmt: skip
 
     def evicted(
         self, worker: str = "w1", attempt: int = 0, reason: str = "held", usage: Usage = USAGE
     ) -> Evicted:
         return Evicted(
-            self.schedd, self.job, self._when(), attempt, worker, f"slot1_1@{worker}", reason, usage
-        )
+            self.schedd, self.job, self._when(), attempt, worker, f"slot1_1@{worker}", reason,
+            usage, life=self.life,
+        )  # fmt: skip
 
     def lost(self, attempt: int = 0) -> Lost:
         return Lost(self.schedd, self.job, self._when(), attempt, "no news of its worker for 5 s")

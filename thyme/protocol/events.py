@@ -70,18 +70,21 @@ class ScheddMessage(Message):
 
 @dataclass(frozen=True)
 class JobMessage(ScheddMessage):
-    """A message about one job; ``time`` is the sender's wall clock, seconds since the epoch.
-
-    ``life``: the job's, see ``job.is_same_life``; "" in what only its schedd writes.
-    """
+    """A message about one job; ``time`` is the sender's wall clock, seconds since the epoch."""
 
     job: JobId
     time: float
-    life: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)
-class Submit(JobMessage):
+class RunMessage(JobMessage):
+    """A job's task, or what comes of one of its runs; ``life``: see ``job.make_life``."""
+
+    life: str = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class Submit(RunMessage):
     """Run this job: goes to the pool's queue and to the stream.
 
     ``ad`` is the job ad (attribute → ClassAd text), as the job finds it in ``.job.ad``.
@@ -100,7 +103,7 @@ class Submit(JobMessage):
 
 
 @dataclass(frozen=True)
-class Recorded(JobMessage):
+class Recorded(RunMessage):
     """A job submitted on hold: recorded in the stream, in no queue yet."""
 
     kind = "recorded"
@@ -112,7 +115,7 @@ class Recorded(JobMessage):
 
 
 @dataclass(frozen=True)
-class Started(JobMessage):
+class Started(RunMessage):
     """Attempt ``attempt`` starts on ``host`` under ``worker`` (a mail address).
 
     ``machine``: what the worker offers; None where it did not say.
@@ -175,7 +178,7 @@ class HoldReason:
 
 
 @dataclass(frozen=True)
-class Finished(JobMessage):
+class Finished(RunMessage):
     """The job ended by itself.
 
     Exactly one of ``exit_code`` and ``signal`` is set, or neither where ``hold`` says why the job
@@ -202,7 +205,7 @@ ORDINARY_EVICTIONS: Final = frozenset({EVICTED_WITH_PILOT, VACATED, "removed", "
 
 
 @dataclass(frozen=True)
-class Evicted(JobMessage):
+class Evicted(RunMessage):
     """The job was ended before its time: by a control message or with its pilot.
 
     ``exit_code``, ``signal``: how its program ended then; neither where it was never started.
@@ -294,6 +297,14 @@ class Delivered(JobMessage):
     """Output and user log are on the submit host: a rebuilt ledger must not write them again."""
 
     kind = "delivered"
+
+
+def is_of_life(event: JobMessage, life: str) -> bool:
+    """Return whether the event can be of the job with that life, and not of another of its number.
+
+    What only its schedd says names no life: its schedd knows one job of each number.
+    """
+    return not isinstance(event, RunMessage) or event.life == life
 
 
 E = TypeVar("E", bound=JobMessage)

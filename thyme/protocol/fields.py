@@ -72,10 +72,6 @@ def _check_name(value: Any) -> str:
     return value
 
 
-def _check_life(value: Any) -> str:
-    return "" if value == "" else _check_name(value)
-
-
 def _check_flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("true or false")
@@ -338,7 +334,7 @@ MESSAGE_FIELDS: dict[str, tuple[Writer, Reader]] = {
     "run": _check_both_ways(_check_flag),
     "wait": _check_both_ways(_check_flag),
     "again": _check_both_ways(_check_flag),
-    "life": _check_both_ways(_check_life),
+    "life": _check_both_ways(_check_name),
     "force": _check_both_ways(_check_flag),
     "machine": (_write_machine, _read_machine),
     "since": _check_both_ways(_check_number),

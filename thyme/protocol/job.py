@@ -58,17 +58,12 @@ def find_runs(jobs: Iterable[JobId]) -> list[tuple[int, int, int]]:
 
 
 def make_life() -> str:
-    """Return a random word for jobs that are being submitted; see ``is_same_life``."""
-    return os.urandom(8).hex()
+    """Return a random word for jobs that are being submitted: their life.
 
-
-def is_same_life(life: str, other: str) -> bool:
-    """Return whether two messages about a job with one number can be about one job.
-
-    A job's messages carry the random word that was made at its submission: where the number is
-    used again, another user's job has another word. Messages of older programs have none ("").
+    Where a job's number is used again, the other job has another one. So what workers are told and
+    report names it.
     """
-    return not life or not other or life == other
+    return os.urandom(8).hex()
 
 
 @dataclass(frozen=True)

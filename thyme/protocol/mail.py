@@ -21,11 +21,11 @@ from .job import JobId
 
 @dataclass(frozen=True)
 class AttemptMail(ScheddMessage):
-    """Mail about one attempt of a job; ``life``: the job's, see ``job.is_same_life``."""
+    """Mail about one attempt of a job; ``life``: the job's, see ``job.make_life``."""
 
     job: JobId
     attempt: int
-    life: str = field(default="", kw_only=True)
+    life: str = field(kw_only=True)
 
 
 @dataclass(frozen=True)

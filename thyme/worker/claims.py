@@ -135,5 +135,6 @@ def _read(mail: Mail) -> ClaimReply | None:
         log.warning("the reply to a claim is not understood, and ignored: %s", error)
         return None
     if isinstance(message, Claim):  # returned: its schedd has no inbox now
-        return ClaimReply(message.schedd, message.job, message.attempt, False, "", wait=True)
+        about = (message.schedd, message.job, message.attempt)
+        return ClaimReply(*about, False, "", wait=True, life=message.life)
     return message if isinstance(message, ClaimReply) else None

@@ -54,8 +54,13 @@ def _read(peek: Peek, sandbox: Sandbox) -> Peeked:
         data = os.pread(handle, limit, offset)
     finally:
         os.close(handle)
-    return Peeked(peek.schedd, peek.job, peek.attempt, peek.name, offset, status.st_size, data, "")
+    return _answer(peek, offset, status.st_size, data)
 
 
 def _refuse(peek: Peek, reason: str) -> Peeked:
-    return Peeked(peek.schedd, peek.job, peek.attempt, peek.name, 0, 0, b"", reason)
+    return _answer(peek, 0, 0, b"", reason)
+
+
+def _answer(peek: Peek, offset: int, size: int, data: bytes, reason: str = "") -> Peeked:
+    about = (peek.schedd, peek.job, peek.attempt, peek.name)
+    return Peeked(*about, offset, size, data, reason, life=peek.life)

@@ -13,7 +13,7 @@ from thyme.broker import Mail, Transport
 from thyme.errors import BadMessage, BrokerError
 from thyme.protocol import codec
 from thyme.protocol.events import EVICTED_WITH_PILOT, VACATED, HoldReason, Submit
-from thyme.protocol.job import DEFAULT_LEASE, is_same_life
+from thyme.protocol.job import DEFAULT_LEASE
 from thyme.protocol.mail import Control, Heartbeat, Peek, make_schedd_inbox_name
 
 from . import limits
@@ -157,9 +157,8 @@ class RunMonitor:
             self._carry_out(message.action)
 
     def _is_mine(self, message: Control | Peek) -> bool:
-        mine = (self._job.schedd, self._job.job, self._job.attempt)
-        told = (message.schedd, message.job, message.attempt)
-        return told == mine and is_same_life(message.life, self._job.life)
+        mine = (self._job.schedd, self._job.job, self._job.life, self._job.attempt)
+        return mine == (message.schedd, message.job, message.life, message.attempt)
 
     def _carry_out(self, action: str) -> None:
         log.info("job %s attempt %d: %s", self._job.job, self._job.attempt, action)

@@ -41,14 +41,15 @@ from thyme.protocol.events import (
     Recorded,
     Released,
     Removed,
+    RunMessage,
     Started,
     Submit,
     Suspended,
     Usage,
     Vacated,
+    is_of_life,
 )
 from thyme.protocol.hold_codes import HoldReasonCode
-from thyme.protocol.job import is_same_life
 from vobox.classad.ad import Ad, literal
 
 from . import ad_updates, user_log_events
@@ -87,7 +88,7 @@ DEAD_LETTER: Final = "DeadLetter"
 
 
 @dataclass(frozen=True)
-class DeadLettered(JobMessage):
+class DeadLettered(RunMessage):
     """The message of this attempt is among the dead letters. Never sent: made from a record."""
 
     kind = "dead_lettered"
@@ -114,7 +115,7 @@ def apply(job: Job | None, event: JobMessage) -> Transition:
             return _create(event)
         return Transition(None)
     rule = _RULES.get(type(event))
-    if rule is None or not is_same_life(job.life, event.life):
+    if rule is None or not is_of_life(event, job.life):
         return Transition(job)
     changed = job.copy()
     return Transition(changed, rule(changed, event))

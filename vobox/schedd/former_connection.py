@@ -16,7 +16,7 @@ from typing import Final
 from thyme.broker import Mail, Transport
 from thyme.errors import BadMessage, BrokerError, BrokerRefused, BrokerUnreachable, InboxTaken
 from thyme.protocol import codec
-from thyme.protocol.job import JobId
+from thyme.protocol.job import JobId, make_life
 from thyme.protocol.mail import Claim, ClaimReply, make_schedd_inbox_name
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class FormerConnection:
         host, token = os.uname().nodename, os.urandom(8).hex()
         inbox = f"thyme.worker.{host[:100]}.{token}"
         transport.open_inbox(inbox)
-        claim = Claim(self._schedd, JobId(0, 0), 0, inbox, host[:100])
+        claim = Claim(self._schedd, JobId(0, 0), 0, inbox, host[:100], life=make_life())
         transport.request(
             make_schedd_inbox_name(self._schedd), Mail(codec.encode(claim), inbox, token)
         )

@@ -19,7 +19,7 @@ from typing import Final
 from thyme.errors import BadMessage
 from thyme.protocol import codec
 from thyme.protocol.events import Snapshot, StoredMessage
-from thyme.protocol.job import JobId, is_same_life
+from thyme.protocol.job import JobId
 from vobox.jobs.job import Job, encode_state, make_job
 from vobox.ledger.writer import STAGED, Ledger
 
@@ -113,7 +113,7 @@ def restore_job(ledger: Ledger, event: Snapshot, offset: int, replaying: bool) -
     :raises BadMessage: for a snapshot that makes no sense
     """
     job, told = ledger.get(event.job), make_job(event)
-    if job is not None and not is_same_life(job.life, told.life):
+    if job is not None and job.life != told.life:
         return None  # of a job that had its number before
     bodies = {
         kind: ledger.read_body(event.job, kind) or b""

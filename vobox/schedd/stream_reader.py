@@ -44,8 +44,9 @@ from thyme.protocol.events import (
     Started,
     StoredMessage,
     Submit,
+    is_of_life,
 )
-from thyme.protocol.job import JobId, is_same_life
+from thyme.protocol.job import JobId
 from vobox.jobs.job import ControlMessage, Job, LogEvent, SaveOutput
 from vobox.jobs.output_destination import is_spooled
 from vobox.jobs.status import COMPLETED, REMOVED
@@ -364,7 +365,6 @@ class StreamReader:
         if (
             not isinstance(event, Edited)
             or not only_sets_attributes(event)
-            or event.life
             or record.user not in (None, VOBOX)
             or self._reading_again
             or not self._ledger.set_attributes(jobs, event.ad)
@@ -416,7 +416,7 @@ class StreamReader:
         job = self._ledger.get(event.job)
         if job is None:
             return True
-        if not is_same_life(job.life, event.life):
+        if not is_of_life(event, job.life):
             self._count_forged(record, f"is of another job that had the number {job.id}")
             return False
         dead = parse_dead_pool(record.key)

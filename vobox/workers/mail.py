@@ -21,7 +21,7 @@ from thyme.broker.users import may_report
 from thyme.errors import BadInvocation, BadMessage
 from thyme.protocol import codec
 from thyme.protocol.events import JobMessage, Message, Started
-from thyme.protocol.job import JobId, is_same_life
+from thyme.protocol.job import JobId
 from thyme.protocol.mail import (
     Claim,
     ClaimReply,
@@ -58,7 +58,7 @@ def refuse_claim(job: Job | None, claim: Claim) -> str:
     """
     if job is None:
         return "no such job"
-    if not is_same_life(job.life, claim.life):
+    if job.life != claim.life:
         return "another job has its number"
     if runs_already(job, claim):
         return ""
@@ -209,9 +209,9 @@ class WorkerMail:
 
     def send_control(self, job: JobId, message: ControlMessage) -> None:
         """Send a control message; a worker that does not get it will miss its lease."""
-        known = self._ledger.get(job)
-        life = "" if known is None else known.life
-        control = Control(self._schedd, job, message.attempt, message.action, life=life)
+        if (known := self._ledger.get(job)) is None:
+            return
+        control = Control(self._schedd, job, message.attempt, message.action, life=known.life)
         self._transport.send_unconfirmed(message.worker, Mail(codec.encode(control)))
 
     def _decode(self, mail: Mail) -> Message | None:
@@ -296,7 +296,7 @@ class WorkerMail:
 
     def _read_heartbeat(self, beat: Heartbeat) -> None:
         job = self._ledger.get(beat.job)
-        if job is None or not is_same_life(job.life, beat.life):
+        if job is None or job.life != beat.life:
             return
         if job.worker == beat.worker:
             self._leases.renew(beat.job, self._clock())

@@ -62,7 +62,9 @@ def job(home: Path, uid: int = NOBODY, **attributes: str) -> Job:
 
 
 def result(*files: SandboxFile, stdout: bytes = b"") -> Finished:
-    return Finished("s", JobId(1, 0), 0.0, 0, "w", "h", 0, None, Usage(), stdout, b"", files, None)
+    return Finished(
+        "s", JobId(1, 0), 0.0, 0, "w", "h", 0, None, Usage(), stdout, b"", files, None, life="a1"
+    )
 
 
 def test_a_link_to_what_another_thread_has_open_leads_nowhere(home: Path, private: Path) -> None:

@@ -85,7 +85,9 @@ def test_a_job_of_a_schedd_that_nobody_knows_is_run_and_disturbs_nobody(
     schedd: LiveSchedd,
 ) -> None:
     schedd.start()
-    stranger = Submit("elsewhere", JobId(1, 0), 1.0, "alien_jobs", 0, 0, 0, {}, Task("/bin/true"))
+    stranger = Submit(
+        "elsewhere", JobId(1, 0), 1.0, "alien_jobs", 0, 0, 0, {}, Task("/bin/true"), life="a1"
+    )
     with schedd.line() as line:
         line.submit("alien_jobs", [codec.encode(stranger)])
     schedd.work()

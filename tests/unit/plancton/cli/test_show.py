@@ -112,6 +112,7 @@ def test_podman_that_does_not_answer_is_looked_for_by_its_own_unit() -> None:
         "name": "docker",
         "place": "unix:///run/podman/podman.sock",
         "problem": "refused",
+        "problems": [],
         "isolation": "",
     }
     told = format_lines(document(engine=engine))

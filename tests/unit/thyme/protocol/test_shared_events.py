@@ -77,7 +77,7 @@ def test_a_shared_event_names_runs_of_procs_by_their_ends() -> None:
     assert header == {
         "thyme": 1, "kind": "shared", "schedd": "vobox",
         "event": {"kind": "held", "schedd": "vobox", "job": "12.0", "time": 1.0,
-                  "hold": [1, 0, "why"], "life": ""},
+                  "hold": [1, 0, "why"]},
         "job_ids": ["12.0-2", "12.7", "13.8-9", "13.8"],
     }  # fmt: skip
 

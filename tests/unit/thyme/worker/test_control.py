@@ -69,7 +69,8 @@ def test_mail_that_cannot_be_read_disturbs_no_job(site: Site) -> None:
     def litter() -> None:
         assert site.worker is not None
         inbox = site.worker.name
-        for body in (b"", b"\xff", encode(ClaimReply("x", submission().job, 0, False, "late"))):
+        late = ClaimReply("x", submission().job, 0, False, "late", life="a1")
+        for body in (b"", b"\xff", encode(late)):
             site.broker.deliver(inbox, Mail(body))
 
     site.after(10, litter)

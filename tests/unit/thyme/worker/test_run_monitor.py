@@ -149,7 +149,8 @@ def test_orders_of_another_schedd_are_not_for_its_job(site: Site) -> None:
     def stranger() -> None:
         assert site.worker is not None
         inbox = site.worker.name
-        site.broker.deliver(inbox, Mail(encode(Control("other", asked.job, 0, "remove"))))
+        control = Control("other", asked.job, 0, "remove", life=asked.life)
+        site.broker.deliver(inbox, Mail(encode(control)))
 
     site.after(10, stranger)
 
@@ -177,7 +178,7 @@ def test_a_heartbeat_tells_what_the_job_uses_and_where_it_runs(site: Site) -> No
 # --- tails of its files ----------------------------------------------------------------------
 
 
-def peeked(site: Site, peek: Peek, life: str = "") -> list[tuple[str, Message]]:
+def peeked(site: Site, peek: Peek) -> list[tuple[str, Message]]:
     """Return what comes back while job 1.0 runs."""
     heard: list[tuple[str, Message]] = []
     site.broker.answer("asker", lambda mail: heard.append((mail.correlation, decode(mail.body))))
@@ -187,25 +188,24 @@ def peeked(site: Site, peek: Peek, life: str = "") -> list[tuple[str, Message]]:
         site.broker.deliver(worker, Mail(encode(peek), "asker", "c"))
 
     site.after(10, ask)
-    site.submit(replace(job(seconds=20), life=life))
+    site.submit(job(seconds=20))
     site.run()
     return heard
 
 
 def test_a_running_jobs_files_can_be_looked_into(site: Site) -> None:
-    heard = peeked(site, Peek("vobox", job().job, 0, "nope", 0, 10))
+    heard = peeked(site, Peek("vobox", job().job, 0, "nope", 0, 10, life="a1"))
 
-    assert heard == [
-        ("c", Peeked("vobox", job().job, 0, "nope", 0, 0, b"", "No such file or directory"))
-    ]
+    told = ("nope", 0, 0, b"", "No such file or directory")
+    assert heard == [("c", Peeked("vobox", job().job, 0, *told, life="a1"))]
 
 
-@pytest.mark.parametrize(("attempt", "life"), [(3, "one"), (0, "other")])
+@pytest.mark.parametrize(("attempt", "life"), [(3, "a1"), (0, "other")])
 def test_another_attempts_files_and_those_of_another_job_of_the_number_are_not_here(
     site: Site, attempt: int, life: str
 ) -> None:
     peek = Peek("vobox", job().job, attempt, STDOUT, 0, 10, life=life)
-    ((_c, told),) = peeked(site, peek, life="one")
+    ((_c, told),) = peeked(site, peek)
 
     assert isinstance(told, Peeked)
     assert told.reason == "that attempt does not run here"
@@ -240,16 +240,16 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
 def test_a_piece_of_a_file(
     sandbox: Sandbox, name: str, offset: int, limit: int, at: int, data: bytes
 ) -> None:
-    told = answer_peek(Peek("vobox", job().job, 0, name, offset, limit), sandbox)
+    told = answer_peek(Peek("vobox", job().job, 0, name, offset, limit, life="a1"), sandbox)
 
     size = (sandbox.path / name).stat().st_size
-    assert told == Peeked("vobox", job().job, 0, name, at, size, data, "")
+    assert told == Peeked("vobox", job().job, 0, name, at, size, data, "", life="a1")
 
 
 def test_a_piece_is_never_too_large_for_mail(sandbox: Sandbox) -> None:
     (sandbox.path / "big").write_bytes(bytes(MAX_PEEK + 5))
 
-    told = answer_peek(Peek("vobox", job().job, 0, "big", -1, 2**62), sandbox)
+    told = answer_peek(Peek("vobox", job().job, 0, "big", -1, 2**62, life="a1"), sandbox)
 
     assert (told.offset, len(told.data), told.size) == (5, MAX_PEEK, MAX_PEEK + 5)
 
@@ -271,7 +271,7 @@ def test_a_piece_is_never_too_large_for_mail(sandbox: Sandbox) -> None:
     ],
 )  # fmt: skip
 def test_nothing_else_can_be_looked_into(sandbox: Sandbox, name: str, reason: str) -> None:
-    told = answer_peek(Peek("vobox", job().job, 0, name, 0, 10), sandbox)
+    told = answer_peek(Peek("vobox", job().job, 0, name, 0, 10, life="a1"), sandbox)
 
     assert (told.data, told.size, told.reason) == (b"", 0, reason)
 

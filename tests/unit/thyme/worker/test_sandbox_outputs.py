@@ -239,7 +239,7 @@ def test_a_result_too_large_for_a_message_goes_without_its_files_and_is_held() -
     noise = os.urandom(LARGEST_STREAM)
     report = Finished(
         job.schedd, job.job, 1.0, 0, "w", "h", 0, None, Usage(), noise, noise,
-        (SandboxFile("a", os.urandom(10 * 2**20)),), None,
+        (SandboxFile("a", os.urandom(10 * 2**20)),), None, life="a1",
     )  # fmt: skip
 
     sent = decode(encode_within_limit(report))

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_schedd import FakeSchedd, submission
+from tests.support.fake_schedd import FakeSchedd
 from tests.support.virtual_worker import POOL, Site, job
 from thyme.errors import BrokerRefused, BrokerUnreachable, NodeUnfit
 from thyme.protocol.codec import encode
-from thyme.protocol.events import Evicted, Finished, Started
-from thyme.protocol.mail import ClaimReply
+from thyme.protocol.events import Evicted, Finished, Marker, Started
 from thyme.worker.sandbox import Sandbox
 from thyme.worker.users import JobUser
 
@@ -142,7 +141,7 @@ def test_a_broker_that_refuses_is_not_asked_again(site: Site) -> None:
     [
         (b"\x00garbage", "not a thyme message"),
         (b'{"thyme": 2, "kind": "submit"}\n', "message version 2 is not known here"),
-        (encode(ClaimReply("v", submission().job, 0, True, "")), "expected a submit message"),
+        (encode(Marker("v", "token", 1)), "expected a submit message"),
     ],
 )
 def test_an_unreadable_message_becomes_a_dead_letter_and_the_worker_continues(

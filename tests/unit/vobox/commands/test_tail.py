@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_parts import JOB, SCHEDD, Events, ScheddHarness, job_after
+from tests.support.schedd_parts import JOB, LIFE, SCHEDD, Events, ScheddHarness, job_after
 from thyme.broker import Mail
 from thyme.protocol import codec
 from thyme.protocol.events import expect_kind
@@ -36,10 +36,10 @@ class Worker:
         self.asked.append((peek.name, peek.offset, peek.limit))
         data = self.files.get(peek.name)
         if data is None:
-            return Peeked(SCHEDD, JOB, 0, peek.name, 0, 0, b"", f"no file {peek.name}")
+            return Peeked(SCHEDD, JOB, 0, peek.name, 0, 0, b"", f"no file {peek.name}", life=LIFE)
         start = max(0, len(data) - peek.limit) if peek.offset < 0 else peek.offset
         part = data[start : start + peek.limit]
-        return Peeked(SCHEDD, JOB, 0, peek.name, start, len(data), part, "")
+        return Peeked(SCHEDD, JOB, 0, peek.name, start, len(data), part, "", life=LIFE)
 
     def sleep(self, _seconds: float) -> None:
         assert self.naps, "nothing more is to happen, and still it waits"
@@ -150,11 +150,11 @@ def test_a_peek_reaches_the_worker_and_its_answer_who_asked(tmp_path: Path) -> N
     worker = bench.broker.connect()
     worker.open_inbox("w1")
     answers: list[Peeked] = []
-    question = Peek(SCHEDD, JOB, 0, tail.STDOUT, -1, 10)
+    question = Peek(SCHEDD, JOB, 0, tail.STDOUT, -1, 10, life=LIFE)
     token = bench.mail.ask("w1", question, answers.append)
     mail = worker.receive()
     assert mail is not None and expect_kind(codec.decode(mail.body), Peek) == question
-    told = Peeked(SCHEDD, JOB, 0, tail.STDOUT, 0, 3, b"abc", "")
+    told = Peeked(SCHEDD, JOB, 0, tail.STDOUT, 0, 3, b"abc", "", life=LIFE)
     for correlation in ("stranger", token, token):
         answer = Mail(codec.encode(told), "", correlation)
         assert worker.send(mail.reply_to, answer)
@@ -166,7 +166,7 @@ def test_a_peek_reaches_the_worker_and_its_answer_who_asked(tmp_path: Path) -> N
 
 def test_a_worker_that_is_not_there_is_no_answer(tmp_path: Path) -> None:
     bench = ScheddHarness(tmp_path)
-    question = Peek(SCHEDD, JOB, 0, tail.STDOUT, -1, 10)
+    question = Peek(SCHEDD, JOB, 0, tail.STDOUT, -1, 10, life=LIFE)
     assert bench.mail.ask("w1", question, print) == ""
     bench.close()
 
@@ -188,7 +188,7 @@ def peek(bench: ScheddHarness, line: Line) -> str:
     """Why condor_tail gets nothing."""
     peeker = Peeker(line, bench.ledger, ALICE, "alice")  # type: ignore[arg-type]
     with pytest.raises(tail.CannotPeek) as caught:
-        peeker.ask(JOB, lambda job: Peek(SCHEDD, job.id, job.attempt, "x", -1, 10))
+        peeker.ask(JOB, lambda job: Peek(SCHEDD, job.id, job.attempt, "x", -1, 10, life=LIFE))
     return str(caught.value)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_submit_host import FakeSubmitHost
-from tests.support.schedd_parts import ScheddHarness
+from tests.support.schedd_parts import LIFE, ScheddHarness
 from thyme.protocol.events import Lost, Machine, Recorded, Started, Submit
 from thyme.protocol.job import JobId
 from thyme.protocol.mail import Waiting
@@ -131,7 +131,9 @@ def test_an_ad_without_requirements_matches() -> None:
 def recorded(requirements: str) -> Recorded:
     job = FakeSubmitHost().make_job(f"{HEAD}requirements = {requirements}\nqueue\n")
     ad = dict(job.ad.pairs())
-    return Recorded("vobox1.example.org", JobId(1, 0), 1000.0, "pool", 1, 1, ad, job.task)
+    return Recorded(
+        "vobox1.example.org", JobId(1, 0), 1000.0, "pool", 1, 1, ad, job.task, life=LIFE
+    )
 
 
 def test_it_is_idle_in_no_queue_and_looked_at_again_later(bench: ScheddHarness) -> None:
@@ -185,8 +187,8 @@ def test_arcs_jobs_never_start_twice(bench: ScheddHarness) -> None:
     assert not job.unmatched
     name, ad = "vobox1.example.org", dict(job.ad.pairs())
     one = JobId(1, 0)
-    bench.submit(Submit(name, one, 1000.0, "pool", 1, 1, 0, ad, job.task))
-    bench.record(Started(name, one, 1001.0, 0, "w", "h"))
+    bench.submit(Submit(name, one, 1000.0, "pool", 1, 1, 0, ad, job.task, life=LIFE))
+    bench.record(Started(name, one, 1001.0, 0, "w", "h", life=LIFE))
 
     bench.record(Lost(name, one, 1002.0, 0, "no news"))
 

@@ -211,7 +211,7 @@ def test_a_worker_of_another_pool_ends_no_job_of_this_one(
 ) -> None:
     broker = FakeBroker()
     with closing(ScheddHarness(tmp_path, broker)) as bench:
-        bench.submit(replace(e.submit(), life="a1"))
+        bench.submit(e.submit())
         for event in (e.started("w9"), e.finished("w9"), e.evicted("w9")):
             broker.append([codec.encode(event)], routing_keys.make_event_key, user=user)
         ended = encode_state(replace(bench.job(), status=4, version=99))

@@ -5,7 +5,7 @@ import copy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.schedd_parts import NOW, SCHEDD, Events, Expression
+from tests.support.schedd_parts import LIFE, NOW, SCHEDD, Events, Expression
 from thyme.protocol.events import (
     Continued,
     Edited,
@@ -60,7 +60,9 @@ def _event(draw: st.DrawFn, job: JobId, place: int) -> JobMessage:
         hold = HoldReason(*how[2]) if how[2] else None
         return made.finished(draw(WORKERS), draw(ATTEMPTS), how[0], how[1], hold=hold)
     if kind == "dead_lettered":
-        return DeadLettered(SCHEDD, job, made.now, draw(ATTEMPTS), "no worker could read it")
+        return DeadLettered(
+            SCHEDD, job, made.now, draw(ATTEMPTS), "no worker could read it", life=LIFE
+        )
     if kind in ORDERS:
         return _order(draw, kind, job, made.now)
     simple: JobMessage = getattr(made, kind)()

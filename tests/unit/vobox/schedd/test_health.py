@@ -58,9 +58,8 @@ def test_figures_tell_of_records_that_were_not_read_or_not_believed(tmp_path: Pa
     broker, e = FakeBroker(), Events()
     ledger = Ledger(tmp_path / "ledger.db")
     schedd = Schedd(Settings(SCHEDD, "pool"), broker.connect, ledger)
-    submit = replace(e.submit(), life="one")
     others = [replace(e.started(), life="other"), replace(e.finished(), life="other")]
-    broker.submit("pool", [codec.encode(submit)])
+    broker.submit("pool", [codec.encode(e.submit())])
     broker.record([b"garbage", *map(codec.encode, others)])
 
     session = schedd._open_session()

@@ -295,12 +295,13 @@ def test_a_heartbeat_sent_right_after_the_start_is_believed(running: Running) ->
     from thyme.protocol.mail import Heartbeat, make_schedd_inbox_name
 
     cluster = running.submit()
-    e = Events(JobId(cluster, 0))
+    (life,) = (each.life for each in running.broker.messages() if isinstance(each, Submit))
+    e = Events(JobId(cluster, 0), life=life)
     worker = running.broker.connect()
     worker.open_inbox("w1")
     with running.broker.changed:
         worker.record([codec.encode(e.started())])
-        beat = Heartbeat(SCHEDD, e.job, 0, "w1", "slot1@w1", Usage())
+        beat = Heartbeat(SCHEDD, e.job, 0, "w1", "slot1@w1", Usage(), life=life)
         worker.send(make_schedd_inbox_name(SCHEDD), Mail(codec.encode(beat), "w1"))
     wait_until(
         lambda: running.run("condor_q", "-allusers", "-af", "JobStatus").stdout == "2\n", "it runs"

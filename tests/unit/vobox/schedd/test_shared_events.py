@@ -206,10 +206,6 @@ def test_a_shared_record_of_a_worker_is_not_believed(
     bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch, action: str, key: str, user: str
 ) -> None:
     monkeypatch.setattr(writer, "MANY", 1)
-    for job in ALL:
-        known = bench.job(job)
-        known.life = "a1"  # not of an earlier release, whose programs named no user
-        bench.ledger.put(known)
     shared = share_events([ACTIONS[action](job, NOW + 5) for job in ALL])
     bench.broker.append([codec.encode(each) for each in shared], lambda _body: key, user=user)
     bench.settle()

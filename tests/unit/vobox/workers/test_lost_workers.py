@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.schedd_parts import JOB, SCHEDD, Events, ScheddHarness
+from tests.support.schedd_parts import JOB, LIFE, SCHEDD, Events, ScheddHarness
 from thyme.broker import Mail
 from thyme.protocol import codec
 from thyme.protocol.events import Submit, Usage
@@ -11,7 +11,9 @@ from thyme.protocol.mail import Heartbeat
 
 
 def beat(worker: str = "w1", attempt: int = 0) -> Heartbeat:
-    return Heartbeat(SCHEDD, JOB, attempt, worker, f"slot1@{worker}", Usage(peak_rss=1024))
+    return Heartbeat(
+        SCHEDD, JOB, attempt, worker, f"slot1@{worker}", Usage(peak_rss=1024), life=LIFE
+    )
 
 
 # --- leases -------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.schedd_parts import JOB, SCHEDD, Events, ScheddHarness, job_after
+from tests.support.schedd_parts import JOB, LIFE, SCHEDD, Events, ScheddHarness, job_after
 from thyme.broker import Mail
 from thyme.errors import BadInvocation, BrokerUnreachable
 from thyme.protocol import codec
@@ -20,19 +20,19 @@ CORRELATION = "token"  # of a claim, unless it matters
 
 
 def claim(worker: str = "w1", attempt: int = 0, job: JobId = JOB, again: bool = False) -> Claim:
-    return Claim(SCHEDD, job, attempt, worker, f"slot1@{worker}", again=again)
+    return Claim(SCHEDD, job, attempt, worker, f"slot1@{worker}", again=again, life=LIFE)
 
 
 def yes(attempt: int = 0) -> tuple[ClaimReply, str]:
-    return ClaimReply(SCHEDD, JOB, attempt, True, ""), CORRELATION
+    return ClaimReply(SCHEDD, JOB, attempt, True, "", life=LIFE), CORRELATION
 
 
 def no(reason: str, attempt: int = 0) -> tuple[ClaimReply, str]:
-    return ClaimReply(SCHEDD, JOB, attempt, False, reason), CORRELATION
+    return ClaimReply(SCHEDD, JOB, attempt, False, reason, life=LIFE), CORRELATION
 
 
 def wait(reason: str = "the stream is being read") -> tuple[ClaimReply, str]:
-    return ClaimReply(SCHEDD, JOB, 0, False, reason, wait=True), CORRELATION
+    return ClaimReply(SCHEDD, JOB, 0, False, reason, wait=True, life=LIFE), CORRELATION
 
 
 def starts(bench: ScheddHarness) -> list[str]:
@@ -40,7 +40,9 @@ def starts(bench: ScheddHarness) -> list[str]:
 
 
 def beat(worker: str = "w1", attempt: int = 0) -> Heartbeat:
-    return Heartbeat(SCHEDD, JOB, attempt, worker, f"slot1@{worker}", Usage(peak_rss=1024))
+    return Heartbeat(
+        SCHEDD, JOB, attempt, worker, f"slot1@{worker}", Usage(peak_rss=1024), life=LIFE
+    )
 
 
 STORIES: dict[str, Any] = {
@@ -98,13 +100,9 @@ def test_another_worker_is_refused_what_does_not_wait(state: str) -> None:
 
 
 def test_the_claim_of_another_job_with_the_same_number_is_refused() -> None:
-    job = job_after(replace(Events().submit(), life="one"))
-    assert job.life == "one"
+    job = job_after(Events().submit())
     assert refuse_claim(job, replace(claim(), life="other")) == "another job has its number"
-    assert refuse_claim(job, replace(claim(), life="one")) == ""
-    # a message of an older release has none
     assert refuse_claim(job, claim()) == ""
-    assert refuse_claim(job_after(Events().submit()), replace(claim(), life="other")) == ""
 
 
 def test_a_worker_that_is_faster_than_the_stream_is_not_refused(bench: ScheddHarness) -> None:
@@ -174,8 +172,8 @@ def test_one_worker_gets_a_job_and_another_gets_a_no(bench: ScheddHarness) -> No
 
 
 def test_a_worker_of_another_pool_is_granted_nothing(bench: ScheddHarness) -> None:
-    bench.submit(replace(Events().submit(), life="one"))
-    asked = codec.encode(replace(claim(), life="one"))
+    bench.submit(Events().submit())
+    asked = codec.encode(claim())
     for user in ("worker", "worker-other", "monitor", ""):
         bench.receive(Mail(asked, "", "token", user))
     assert bench.kinds() == ["submit"]
@@ -385,27 +383,27 @@ def test_the_claim_of_another_schedds_job_is_not_answered(bench: ScheddHarness) 
 
 
 def test_the_start_and_the_reply_carry_the_life_of_the_job(bench: ScheddHarness) -> None:
-    bench.submit(replace(Events().submit(), life="one"))
+    bench.submit(Events().submit())
 
-    ((reply, _token),) = bench.ask(replace(claim(), life="one"))
+    ((reply, _token),) = bench.ask(claim())
 
-    assert (reply.run, reply.life) == (True, "one")
-    assert [m.life for m in bench.broker.messages() if isinstance(m, Started)] == ["one"]
+    assert (reply.run, reply.life) == (True, LIFE)
+    assert [m.life for m in bench.broker.messages() if isinstance(m, Started)] == [LIFE]
 
 
 def test_events_of_another_job_with_the_same_number_are_passed_over(
     bench: ScheddHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     e = Events()
-    bench.submit(replace(e.submit(), life="one"))
-    bench.record(replace(e.started(), life="one"), replace(e.finished(code=7), life="other"))
+    bench.submit(e.submit())
+    bench.record(e.started(), replace(e.finished(code=7), life="other"))
     assert bench.job().status == 2
     assert bench.state.stream.forged == 1
     assert f"is of another job that had the number {JOB}: not believed" in caplog.text
 
     assert bench.ask(replace(beat(), life="other")) == []
 
-    bench.record(replace(e.finished(), life="one"))
+    bench.record(e.finished())
     assert bench.job().status == 4
 
 
@@ -413,7 +411,7 @@ def test_a_worker_that_runs_a_held_job_is_told_again_at_its_heartbeat(bench: Sch
     e = Events()
     bench.submit(e.submit())
     bench.record(e.started(), e.held())  # the control mail reached no worker
-    assert bench.ask(beat()) == [(Control(SCHEDD, JOB, 0, "hold"), "")]
+    assert bench.ask(beat()) == [(Control(SCHEDD, JOB, 0, "hold", life=LIFE), "")]
 
 
 def test_a_heartbeat_of_a_good_run_is_not_answered(bench: ScheddHarness) -> None:
@@ -438,7 +436,7 @@ def test_control_mail_reaches_the_worker_of_a_removed_job(bench: ScheddHarness) 
     bench.record(e.started(), e.removed())
     mail = connection.receive()
     assert mail is not None
-    assert codec.decode(mail.body) == Control(SCHEDD, JOB, 0, "remove")
+    assert codec.decode(mail.body) == Control(SCHEDD, JOB, 0, "remove", life=LIFE)
     connection.close()
 
 

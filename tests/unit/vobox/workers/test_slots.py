@@ -1,6 +1,6 @@
 """The slots: workers that wait, workers with a job, and their machine ads."""
 
-from tests.support.schedd_parts import JOB, NOW, SCHEDD, ad_of
+from tests.support.schedd_parts import JOB, LIFE, NOW, SCHEDD, ad_of
 from thyme.protocol.events import Machine, Usage
 from thyme.protocol.job import JobId
 from thyme.protocol.mail import Claim, Heartbeat, Waiting
@@ -23,7 +23,7 @@ def waiting(worker: str = "w1", interval: float = 60.0, **changes: object) -> Wa
 
 
 def beat(worker: str = "w1", machine: Machine | None = MACHINE) -> Heartbeat:
-    return Heartbeat(SCHEDD, JOB, 0, worker, f"slot1@{worker}", Usage(), machine)
+    return Heartbeat(SCHEDD, JOB, 0, worker, f"slot1@{worker}", Usage(), machine, life=LIFE)
 
 
 def names(slots: Slots, now: float) -> list[str]:
@@ -54,7 +54,7 @@ def test_a_worker_that_leaves_is_no_slot_any_more() -> None:
 
 
 def claim(worker: str, machine: Machine | None = None) -> Claim:
-    return Claim(SCHEDD, JobId(1, 0), 0, worker, f"slot1_7@{worker}", machine)
+    return Claim(SCHEDD, JobId(1, 0), 0, worker, f"slot1_7@{worker}", machine, life=LIFE)
 
 
 def test_a_worker_that_was_told_to_start_a_job_does_not_wait_any_more() -> None:

@@ -31,7 +31,7 @@ class Both:
         self.events = Events(task=LONG)
 
     def submit(self) -> None:
-        message = replace(self.events.submit(), pool=POOL, life="one")
+        message = replace(self.events.submit(), pool=POOL)
         self.bench.broker.submit(POOL, [codec.encode(message)])
         self.bench.settle()
 

@@ -249,7 +249,9 @@ def test_a_job_passes_through_a_message() -> None:
         {f"{CWD}/d/x": bytes(range(256))},
     )
     ad = dict(job.ad.items())
-    sent = Submit("vobox1", JobId(7, 0), float(NOW), "alien_jobs", 1000, 1000, 0, ad, job.task)
+    sent = Submit(
+        "vobox1", JobId(7, 0), float(NOW), "alien_jobs", 1000, 1000, 0, ad, job.task, life="a1"
+    )
 
     assert decode(encode(sent)) == sent
 

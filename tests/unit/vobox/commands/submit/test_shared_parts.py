@@ -203,7 +203,9 @@ def test_messages_that_share_files_are_the_same_bytes_as_alone() -> None:
         "executable = agent.sh\ntransfer_input_files = big\narguments = $(Process)\nqueue 3\n"
     )
     messages = [
-        Submit("s", JobId(7, job.proc), 0.0, "p", 1, 1, 0, dict(job.ad.pairs()), job.task)
+        Submit(
+            "s", JobId(7, job.proc), 0.0, "p", 1, 1, 0, dict(job.ad.pairs()), job.task, life="a1"
+        )
         for job in jobs
     ]
 
@@ -216,7 +218,7 @@ def test_who_does_not_run_a_job_need_not_inflate_its_input() -> None:
     job = FakeSubmitHost({f"{CWD}/big": b"x" * 5000}).make_job(
         "executable = agent.sh\ntransfer_input_files = big\nqueue\n"
     )
-    sent = Submit("s", JobId(7, 0), 0.0, "p", 1, 1, 0, dict(job.ad.pairs()), job.task)
+    sent = Submit("s", JobId(7, 0), 0.0, "p", 1, 1, 0, dict(job.ad.pairs()), job.task, life="a1")
 
     read = codec.decode(codec.encode(sent), with_input=False)
 
