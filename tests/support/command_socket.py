@@ -23,10 +23,14 @@ COMMANDS = [name for name in list_entry_points() if name.startswith("condor_")]
 
 
 def request(
-    command: str, argv: Sequence[str | bytes], cwd: str = "/", env: Sequence[str] = ()
+    command: str,
+    argv: Sequence[str | bytes] = (),
+    cwd: str = "/",
+    env: Sequence[str] = (),
+    count: str = "",
 ) -> bytes:
-    """Build the bytes that a command's client sends."""
-    words = [command, cwd, str(len(argv)), *argv, *env]
+    """Build the bytes that a command's client sends; ``count``: another number of arguments."""
+    words = [command, cwd, count or str(len(argv)), *argv, *env]
     body = b"".join(os.fsencode(word) + b"\0" for word in words)
     return b"thyme-rpc 1 %d\n" % len(body) + body
 
@@ -48,7 +52,7 @@ def exchange_messages(path: Path, data: bytes, stdin: bytes = b"", is_all: bool 
         with contextlib.suppress(ConnectionResetError):
             while part := line.recv(1 << 16):
                 answer += part
-                if answer.endswith(b"i00000000"):
+                if answer.endswith(b"i00000000") and not is_all:
                     line.sendall(b"%08d" % len(stdin) + stdin)
                     line.shutdown(socket.SHUT_WR)
         return answer

@@ -6,21 +6,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tests.support.schedd_parts import NOW, Expression, Value
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad, literal, quote
 from vobox.rpc.types import Answer, QueueView, Request
-
-#: 2026-11-22 13:25:12 UTC, a Sunday; the tests run in UTC.
-NOW = 1795353912.0
-
-Value = bool | int | float | str
-
-
-@dataclass(frozen=True)
-class Text:
-    """Expression text that goes into the ad as it is."""
-
-    text: str
 
 
 @dataclass
@@ -75,7 +64,7 @@ class FakeQueue:
                 yield ad
 
 
-def job(cluster: int = 1, proc: int = 0, status: int = 1, **attributes: Value | Text) -> Ad:
+def job(cluster: int = 1, proc: int = 0, status: int = 1, **attributes: Value | Expression) -> Ad:
     """Build a job as condor_submit makes it, with additional attributes."""
     ad = Ad(
         {
@@ -115,7 +104,7 @@ def job(cluster: int = 1, proc: int = 0, status: int = 1, **attributes: Value | 
         ad["HoldReasonCode"] = "3"
         ad["HoldReasonSubCode"] = "55"
     for name, value in attributes.items():
-        ad[name] = value.text if isinstance(value, Text) else literal(value)
+        ad[name] = value.text if isinstance(value, Expression) else literal(value)
     return ad
 
 

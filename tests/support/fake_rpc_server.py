@@ -1,6 +1,5 @@
 """A fake server on the commands' socket, and clients of it."""
 
-import socket
 import subprocess
 import threading
 from collections.abc import Callable
@@ -47,26 +46,3 @@ def run(
     if redirect:
         command = ["sh", "-c", f'"$@" {redirect}', "sh", *command]
     return subprocess.run(command, input=stdin, capture_output=True, **how)  # type: ignore[call-overload, no-any-return]
-
-
-def talk(path: Path, data: bytes, then_close: bool = True) -> bytes:
-    """Send raw bytes and return everything that comes back."""
-    with socket.socket(socket.AF_UNIX) as line:
-        line.settimeout(20)
-        line.connect(str(path))
-        line.sendall(data)
-        if then_close:
-            line.shutdown(socket.SHUT_WR)
-        parts = []
-        try:
-            while part := line.recv(1 << 16):
-                parts.append(part)
-        except ConnectionResetError:
-            pass
-        return b"".join(parts)
-
-
-def asking(*words: bytes, count: bytes | None = None) -> bytes:
-    command, cwd, *argv = words
-    body = b"".join(w + b"\0" for w in (command, cwd, count or b"%d" % len(argv), *argv))
-    return b"thyme-rpc 1 %d\n" % len(body) + body

@@ -1,5 +1,7 @@
 """Fixtures of the tests in this directory."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,3 +30,12 @@ def schedd(tmp_path: Path) -> Iterator[LiveSchedd]:
     made = LiveSchedd(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def top() -> Iterator[Path]:
+    """Make a directory that all users may enter: pytest's own is closed to all but root."""
+    path = Path(tempfile.mkdtemp(prefix="thyme-"))
+    path.chmod(0o711)
+    yield path
+    shutil.rmtree(path)

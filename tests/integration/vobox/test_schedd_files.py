@@ -4,12 +4,9 @@ import errno
 import fcntl
 import os
 import pwd
-import shutil
 import signal
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,14 +24,6 @@ pytestmark = pytest.mark.root
 NOBODY = pwd.getpwnam("nobody").pw_uid
 #: A number that no user of this host has.
 NO_NAME = 54_321
-
-
-@pytest.fixture
-def top() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="thyme-files-"))
-    path.chmod(0o711)
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """A submit directory on a file server that is gone stops its owner's jobs, and nothing else."""
 
 import os
-import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,15 +16,6 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.root
 #: daemon and nobody
 ALICE, BOB = 1, 65534
-
-
-@pytest.fixture
-def top() -> Iterator[Path]:
-    """Make a directory that all users may enter: pytest's own is closed to them."""
-    path = Path(tempfile.mkdtemp(prefix="thyme-hung-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture

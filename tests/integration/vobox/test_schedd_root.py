@@ -2,10 +2,8 @@
 
 import os
 import pwd
-import shutil
 import stat
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,16 +19,7 @@ NOBODY = pwd.getpwnam("nobody").pw_uid
 
 
 @pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    """Make a directory that all users may enter: pytest's own is closed to all but root."""
-    path = Path(tempfile.mkdtemp(prefix="thyme-root-"))
-    path.chmod(0o711)
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-def schedd(tmp_path: Path) -> Iterator[LiveSchedd]:
+def schedd(top: Path) -> Iterator[LiveSchedd]:
     if subprocess.run(
         [
             "setpriv",
@@ -42,7 +31,7 @@ def schedd(tmp_path: Path) -> Iterator[LiveSchedd]:
         ]
     ).returncode:
         pytest.skip("nobody cannot read this checkout")
-    made = LiveSchedd(tmp_path)
+    made = LiveSchedd(top)
     os.chown(made.home, NOBODY, NOBODY)
     made.start()
     yield made
@@ -120,8 +109,8 @@ def test_a_user_sees_his_own_jobs_and_cannot_touch_others(schedd: LiveSchedd) ->
     assert schedd.run("condor_rm", f"{mine}.0", uid=NOBODY).returncode == 0
 
 
-def test_roots_files_cannot_be_read_through_a_job(schedd: LiveSchedd, tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
+def test_roots_files_cannot_be_read_through_a_job(schedd: LiveSchedd, top: Path) -> None:
+    secret = top / "secret"
     secret.write_text("root's")
     secret.chmod(0o600)
     (schedd.home / "link").symlink_to(secret)
@@ -148,9 +137,9 @@ def test_roots_files_cannot_be_read_through_a_job(schedd: LiveSchedd, tmp_path: 
 
 @pytest.mark.parametrize("how", ["path", "symlink", "symlinked directory"])
 def test_roots_directories_cannot_be_written_through_a_job(
-    schedd: LiveSchedd, tmp_path: Path, how: str
+    schedd: LiveSchedd, top: Path, how: str
 ) -> None:
-    mine = tmp_path / "roots"
+    mine = top / "roots"
     mine.mkdir(mode=0o755)
     (mine / "target").write_text("precious")
     name = str(mine / "target")
@@ -172,8 +161,8 @@ def test_roots_directories_cannot_be_written_through_a_job(
     assert (mine / "target").read_text() == "precious"
 
 
-def test_dry_run_cannot_write_roots_files(schedd: LiveSchedd, tmp_path: Path) -> None:
-    target = tmp_path / "target"
+def test_dry_run_cannot_write_roots_files(schedd: LiveSchedd, top: Path) -> None:
+    target = top / "target"
     target.write_text("precious")
     text = b"executable = /bin/true\nqueue"
     done = schedd.run("condor_submit", "-dry-run", str(target), stdin=text, uid=NOBODY)
@@ -196,8 +185,8 @@ def test_a_socket_of_another_user_is_explained(schedd: LiveSchedd) -> None:
     )
 
 
-def test_a_users_own_schedd_takes_his_jobs_alone(tmp_path: Path) -> None:
-    made = LiveSchedd(tmp_path / "site")
+def test_a_users_own_schedd_takes_his_jobs_alone(top: Path) -> None:
+    made = LiveSchedd(top / "site")
     made.directory.chmod(0o711)
     for path in (made.directory, made.broker.parent, made.home, *made.directory.glob("url")):
         os.chown(path, NOBODY, NOBODY)
@@ -214,8 +203,8 @@ def test_a_users_own_schedd_takes_his_jobs_alone(tmp_path: Path) -> None:
         made.close()
 
 
-def test_an_owners_identity_is_taken_and_given_back(tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
+def test_an_owners_identity_is_taken_and_given_back(top: Path) -> None:
+    secret = top / "secret"
     secret.write_text("root's")
     secret.chmod(0o600)
     with as_owner(NOBODY, NOBODY), pytest.raises(PermissionError):
@@ -230,8 +219,8 @@ def test_an_owners_identity_is_taken_and_given_back(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
+def small_disk(top: Path) -> Iterator[Path]:
+    disk = top / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", disk])
     if mounted.returncode:
@@ -240,8 +229,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", disk], check=True)
 
 
-def test_a_full_spool_is_named_and_nothing_is_queued(tmp_path: Path, small_disk: Path) -> None:
-    made = LiveSchedd(tmp_path)
+def test_a_full_spool_is_named_and_nothing_is_queued(top: Path, small_disk: Path) -> None:
+    made = LiveSchedd(top)
     made.spool = small_disk / "spool"
     job = b"executable = /bin/true\nqueue"
     try:
@@ -347,9 +336,9 @@ def test_root_of_another_container_gets_no_file_of_ours(schedd: LiveSchedd) -> N
 
 
 @pytest.fixture
-def reserving_disk(tmp_path: Path) -> Iterator[Path]:
+def reserving_disk(top: Path) -> Iterator[Path]:
     """Mount a file system of 16 MiB, most of which is reserved for root."""
-    image, place = tmp_path / "image", tmp_path / "disk"
+    image, place = top / "image", top / "disk"
     with image.open("wb") as file:
         file.truncate(16 * 1024 * 1024)
     place.mkdir()

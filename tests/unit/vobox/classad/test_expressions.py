@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.fake_query_queue import NOW, job
+from tests.support.fake_query_queue import job
+from tests.support.schedd_parts import NOW
 from vobox.classad.ad import MAX_EXPRESSION, Ad, ParseError, convert_old_syntax, evaluate
 from vobox.classad.expressions import Evaluator, compile_expression
 from vobox.classad.literals import ERROR, UNDEFINED, value_text

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.fake_query_queue import FakeQueue, Text, ask, job
+from tests.support.fake_query_queue import FakeQueue, ask, job
+from tests.support.schedd_parts import Expression
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.commands.query import condor_q
@@ -120,17 +121,17 @@ def test_the_ledger_answers_as_whole_ads_do(view: LedgerSnapshot, argv: list[str
     [
         {"Owner": 'a "b"'},
         {"Owner": "back\\slash"},
-        {"QDate": Text("1 + 1")},
-        {"QDate": Text("undefined")},
-        {"ProcId": Text("07")},
-        {"JobBatchName": Text("strcat(Owner, Owner)")},
-        {"TotalSubmitProcs": Text("1.0")},
+        {"QDate": Expression("1 + 1")},
+        {"QDate": Expression("undefined")},
+        {"ProcId": Expression("07")},
+        {"JobBatchName": Expression("strcat(Owner, Owner)")},
+        {"TotalSubmitProcs": Expression("1.0")},
         {"ClusterId": 2**31},
     ],
     ids=str,
 )
 def test_columns_that_are_not_what_an_ad_says_are_not_used(
-    tmp_path: Path, odd: dict[str, str | Text]
+    tmp_path: Path, odd: dict[str, str | Expression]
 ) -> None:
     ads = [*crowd(), job(31, 7, 1, **odd)]
     view = stored(tmp_path, ads)

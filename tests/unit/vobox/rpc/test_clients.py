@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_rpc_server import FakeRpcServer, asking, run, talk
+from tests.support.command_socket import exchange_messages, request
+from tests.support.fake_rpc_server import FakeRpcServer, run
 from tests.support.waiting import wait_until
 from vobox.client.client import _connect
 from vobox.rpc.connection_limit import ConnectionLimit, OwnerSlots
@@ -30,33 +31,33 @@ from vobox.rpc.types import Answer, Request
         (b"thyme-rpc 2 5\nabcde", b"the command speaks version 2 of the protocol"),
         (b"thyme-rpc 1 100\nabc", b"the request is cut short"),
         (b"thyme-rpc 1 0\n", b"the request is cut short"),
-        (asking(b"condor_q", b"/", count=b"7"), b"the request is cut short"),
-        (asking(b"condor_q", b"/", count="²".encode()), b"the request is cut short"),
-        (asking(b"condor_q", b"/", count=b"9" * 30), b"the request is cut short"),
+        (request("condor_q", count="7"), b"the request is cut short"),
+        (request("condor_q", count="²"), b"the request is cut short"),
+        (request("condor_q", count="9" * 30), b"the request is cut short"),
         (
             b"thyme-rpc 1 %d\n" % (MAX_REQUEST_BYTES + 1),
             b"bytes of arguments and environment; at most",
         ),
         (b"thyme-rpc 1 " + b"9" * 40 + b"\n", b"bytes of arguments and environment; at most"),
-        (asking(b"condor_submit", b"/") + b"00000009abc", b"standard input is cut short"),
+        (request("condor_submit") + b"00000009abc", b"standard input is cut short"),
         (
-            asking(b"condor_submit", b"/") + b"%08d" % (MAX_STDIN_BYTES + 1),
+            request("condor_submit") + b"%08d" % (MAX_STDIN_BYTES + 1),
             b"standard input is cut",
         ),
-        (asking(b"condor_submit", b"/") + b"-0000001", b"standard input is cut short"),
+        (request("condor_submit") + b"-0000001", b"standard input is cut short"),
     ],
 )
 def test_garbage_is_answered_with_one_line_and_the_next_is_served(
     schedd: FakeRpcServer, data: bytes, text: bytes
 ) -> None:
-    answer = talk(schedd.path, data)
+    answer = exchange_messages(schedd.path, data, is_all=True)
     assert text in answer and answer.endswith(b"x000000011")
     assert schedd.asked == []
     assert run(schedd.path, "condor_q").returncode == 3
 
 
 def test_a_request_that_is_too_large_is_told_so_before_it_was_read(schedd: FakeRpcServer) -> None:
-    answer = talk(schedd.path, b"thyme-rpc 1 %d\n" % (MAX_REQUEST_BYTES + 1), then_close=False)
+    answer = exchange_messages(schedd.path, b"thyme-rpc 1 %d\n" % (MAX_REQUEST_BYTES + 1))
     assert b"at most 4194304" in answer
 
 
@@ -65,7 +66,7 @@ def test_a_client_that_goes_away_disturbs_no_other(schedd: FakeRpcServer) -> Non
     schedd.handler = lambda _request: Answer("x" * 5_000_000) if release.wait(20) else Answer()
     with socket.socket(socket.AF_UNIX) as line:
         line.connect(str(schedd.path))
-        line.sendall(asking(b"condor_q", b"/"))
+        line.sendall(request("condor_q"))
         wait_until(lambda: schedd.asked, "the request arrived")
     release.set()
     assert len(run(schedd.path, "condor_q").stdout) == 5_000_000
@@ -77,7 +78,7 @@ def test_a_client_that_is_killed_before_it_sends_its_input_is_no_fault(
     caplog.set_level(logging.INFO)
     with socket.socket(socket.AF_UNIX) as line:
         line.connect(str(schedd.path))
-        line.sendall(asking(b"condor_submit", b"/"))
+        line.sendall(request("condor_submit"))
         assert line.recv(1, socket.MSG_PEEK), "it is asked for its input, and reads no question"
 
     wait_until(lambda: "a client went away" in caplog.text, "its end is noticed")
@@ -90,7 +91,7 @@ def test_a_slow_reader_and_a_silent_client_keep_no_other_waiting(schedd: FakeRpc
     with socket.socket(socket.AF_UNIX) as slow, socket.socket(socket.AF_UNIX) as silent:
         silent.connect(str(schedd.path))
         slow.connect(str(schedd.path))
-        slow.sendall(asking(b"condor_q", b"/"))
+        slow.sendall(request("condor_q"))
         wait_until(lambda: schedd.asked, "the slow reader was answered")
         assert len(run(schedd.path, "condor_q").stdout) == 5_000_000
 
@@ -120,7 +121,7 @@ def test_the_parts_of_an_answer_are_printed_as_they_come(schedd: FakeRpcServer) 
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(60)
         line.connect(str(schedd.path))
-        line.sendall(asking(b"condor_tail", b"/"))
+        line.sendall(request("condor_tail"))
         first = b""
         while b"one" not in first:
             first += line.recv(100)
@@ -221,10 +222,10 @@ def test_requests_of_a_user_are_read_up_to_so_many_bytes_at_once(schedd: FakeRpc
         unfinished.sendall(b"thyme-rpc 1 990\n")
         wait_until(lambda: schedd.server.request_bytes._held[os.getuid()] == 990, "it is counted")
         with schedd.server.request_bytes.hold(os.getuid() + 1, 1000):  # another user's
-            waiting = clients.submit(talk, schedd.path, asking(b"condor_q", b"/"))
+            waiting = clients.submit(exchange_messages, schedd.path, request("condor_q"))
             wait_until(lambda: schedd.server._busy == 2, "the second has come")
             for _ in range(10):  # it would be answered meanwhile
-                talk(schedd.path, b"GET / HTTP/1.1\r\n\r\n")
+                exchange_messages(schedd.path, b"GET / HTTP/1.1\r\n\r\n")
             assert schedd.asked == []
         unfinished.close()
         assert b"out" in waiting.result(30)

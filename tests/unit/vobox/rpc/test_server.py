@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_rpc_server import FakeRpcServer, asking, run
+from tests.support.command_socket import request
+from tests.support.fake_rpc_server import FakeRpcServer, run
 from tests.support.waiting import wait_until
 from vobox.rpc.types import Answer
 
@@ -86,7 +87,7 @@ def test_drain_waits_for_the_answers_under_way(schedd: FakeRpcServer) -> None:
     schedd.handler = lambda _request: Answer("late\n") if release.wait(20) else Answer()
     with socket.socket(socket.AF_UNIX) as line:
         line.connect(str(schedd.path))
-        line.sendall(asking(b"condor_q", b"/"))
+        line.sendall(request("condor_q"))
         wait_until(lambda: schedd.asked, "the request arrived")
         assert not schedd.server.drain(0.05)
         release.set()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_query_queue import NOW, job
+from tests.support.fake_query_queue import job
+from tests.support.schedd_parts import NOW
 from tests.support.waiting import wait_until
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support.fake_query_queue import FakeQueue, Text, job, out
+from tests.support.fake_query_queue import FakeQueue, job, out
+from tests.support.schedd_parts import Expression
 from tests.support.slow_expressions import make_slow
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
@@ -21,7 +22,7 @@ STATES = ((0, '"Claimed"'), (1, '"Unclaimed"'), (2, '"Claimed"'))
 
 
 def analyze(requirements: str, *argv: str, pilots: list[Ad] | None = None) -> list[str]:
-    queue = FakeQueue([job(7, 3, Requirements=Text(requirements))])
+    queue = FakeQueue([job(7, 3, Requirements=Expression(requirements))])
     queue.machines = PILOTS if pilots is None else pilots
     return out(condor_q, queue, *(argv or ("-better-analyze", "7.3"))).splitlines()
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.support.fake_query_queue import Command, FakeQueue, Text, ask, job
+from tests.support.fake_query_queue import Command, FakeQueue, ask, job
+from tests.support.schedd_parts import Expression
 from vobox.commands.query import condor_history, condor_q, condor_status
 from vobox.commands.query.condor_history_options import OPTIONS as HISTORY
 from vobox.commands.query.condor_q_options import OPTIONS as QUEUE
@@ -12,12 +13,13 @@ from vobox.commands.query.condor_status_options import OPTIONS as STATUS
 
 ADS = [
     job(1, 0, 1),
-    job(1, 1, 2, Odd=Text("[a = {1, x}]"), Name='"\n'),
+    job(1, 1, 2, Odd=Expression("[a = {1, x}]"), Name='"\n'),
     job(2, 0, 5, HoldReason="é\x7f", Big=1e300, QDate=10**17),
-    job(3, 0, 4, Broken=Text("1 +"), Owner="bob", CompletionDate=-1, ImageSize=Text("1/0")),
-    job(4, 0, 3, QDate=Text("undefined"), JobPrio=Text('"x"'), Cmd=Text("Nope")),
+    job(3, 0, 4, Broken=Expression("1 +"), Owner="bob", CompletionDate=-1,
+        ImageSize=Expression("1/0")),
+    job(4, 0, 3, QDate=Expression("undefined"), JobPrio=Expression('"x"'), Cmd=Expression("Nope")),
     job(5, 0, 99),
-]
+]  # fmt: skip
 VIEW = FakeQueue(ADS, ADS[::-1])
 NAMES = sorted({option.name for option in (*QUEUE, *HISTORY, *STATUS)} - {"file"})
 # Not -file: random names would read random files of this machine.

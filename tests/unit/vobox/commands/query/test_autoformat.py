@@ -1,6 +1,7 @@
 """``-af`` / ``-autoformat``: what HTCondor's recorded answers do not show."""
 
-from tests.support.fake_query_queue import NOW, FakeQueue, job, out
+from tests.support.fake_query_queue import FakeQueue, job, out
+from tests.support.schedd_parts import NOW
 from vobox.commands.query.condor_q import answer as condor_q
 
 TWO = FakeQueue([job(30, 0, 5), job(30, 1, 2)])

@@ -29,22 +29,6 @@ def merged(line: str, view: FakeQueue) -> tuple[str, int]:
     return answer.stderr + answer.stdout, answer.code
 
 
-def test_alien_new_reads_no_number_from_a_schedd_in_trouble() -> None:
-    view = FakeQueue([job(1), job(2, 0, 2)], trouble="broker silent for 300 s")
-    answer = ask(
-        condor_status.answer, view, *["-schedd", "-af", "totalRunningJobs", "totalIdleJobs"]
-    )
-    assert answer.code != 0
-    assert re.search(r"\d", answer.stdout) is None
-
-
-def test_alien_health_check_is_the_exit_code_of_the_bare_command() -> None:
-    view = FakeQueue([job(1)])
-    assert merged("condor_q", view)[1] == 0
-    view.trouble = "no broker"
-    assert merged("condor_q", view)[1] == 1
-
-
 def test_condor_pm_counts_lines_that_only_the_last_attribute_ends() -> None:
     grid = {"GridJobId": "condor s p 1.0", "Cmd": "/x/alien"}
     view = FakeQueue(

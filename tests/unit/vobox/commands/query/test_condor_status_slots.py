@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.support.fake_query_queue import NOW, FakeQueue, ask, out
+from tests.support.fake_query_queue import FakeQueue, ask, out
+from tests.support.schedd_parts import NOW
 from thyme.protocol.events import Machine
 from thyme.protocol.mail import Waiting
 from vobox.classad.ad import Ad, literal

@@ -2,22 +2,23 @@
 
 import pytest
 
-from tests.support.fake_query_queue import FakeQueue, Text, ask, job, out
+from tests.support.fake_query_queue import FakeQueue, ask, job, out
+from tests.support.schedd_parts import Expression
 from vobox.commands.query.condor_q import answer as condor_q
 
 
-def formatted(*argv: str, **attributes: bool | int | float | str | Text) -> str:
+def formatted(*argv: str, **attributes: bool | int | float | str | Expression) -> str:
     return out(condor_q, FakeQueue([job(12, 3, 2, **attributes)]), *argv)
 
 
 def test_a_literal_undefined_is_text_under_s() -> None:
-    code = Text("undefined")
+    code = Expression("undefined")
     assert formatted("-format", "%s", "HoldReasonCode", HoldReasonCode=code) == "undefined"
     assert formatted("-format", "%d", "HoldReasonCode", HoldReasonCode=code) == ""
 
 
 def test_s_prints_the_value_of_an_attribute_that_evaluates_to_a_string() -> None:
-    assert formatted("-format", "%s", "X", X=Text('strcat(Owner,"!")')) == "games!"
+    assert formatted("-format", "%s", "X", X=Expression('strcat(Owner,"!")')) == "games!"
 
 
 def test_a_negative_real_is_cut_toward_zero() -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support.fake_query_queue import FakeQueue, Text, ask, job, out
+from tests.support.fake_query_queue import FakeQueue, ask, job, out
+from tests.support.schedd_parts import Expression
 from vobox.commands.query.condor_q import answer as condor_q
 from vobox.commands.query.condor_q_options import OPTIONS
 
@@ -201,7 +202,7 @@ def test_another_pool_cannot_be_asked() -> None:
 def test_an_endless_expression_cannot_stop_the_schedd() -> None:
     answer = ask(condor_q, QUEUE, "-constraint", "a" + ".a" * 100_000)
     assert answer.code == 1
-    queue = FakeQueue([job(Chain=Text("a" + ".a" * 100_000))])
+    queue = FakeQueue([job(Chain=Expression("a" + ".a" * 100_000))])
     assert out(condor_q, queue, "-af", "Chain") == "error\n"
 
 

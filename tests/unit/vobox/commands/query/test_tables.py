@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support.fake_query_queue import NOW, FakeQueue, ask, job, out
+from tests.support.fake_query_queue import FakeQueue, ask, job, out
+from tests.support.schedd_parts import NOW
 from vobox.commands.query.condor_q import answer as condor_q
 
 TITLE = "\n\n-- Schedd: vobox1.example.org : <127.0.0.1:36097?... @ 11/22/26 13:25:12\n"

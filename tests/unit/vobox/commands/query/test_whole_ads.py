@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.fake_query_queue import NOW, FakeQueue, Text, job, out
+from tests.support.fake_query_queue import FakeQueue, job, out
+from tests.support.schedd_parts import NOW, Expression
 from vobox.classad.ad import literal
 from vobox.classad.literals import NOT_LITERAL, expression_text, literal_value
 from vobox.commands.query.condor_q import answer as condor_q
@@ -16,7 +17,7 @@ from vobox.commands.query.formats import format_json_value
 
 QUEUE = FakeQueue(
     [
-        job(1, 0, 1, zeta='say "hi"', Alpha=Text("A+1"), Path="a\\b", Flag=True, R=1.5),
+        job(1, 0, 1, zeta='say "hi"', Alpha=Expression("A+1"), Path="a\\b", Flag=True, R=1.5),
         job(2, 0, 2),
     ]
 )
@@ -70,7 +71,7 @@ def test_xml_can_be_read_whatever_a_string_holds() -> None:
     ],
 )
 def test_xml_writes_each_kind_of_value_as_htcondor_does(text: str, xml: str) -> None:
-    shown = out(condor_q, FakeQueue([job(X=Text(text))]), "-xml", "-attributes", "X")
+    shown = out(condor_q, FakeQueue([job(X=Expression(text))]), "-xml", "-attributes", "X")
     assert f'    <a n="X">{xml}</a>\n' in shown
 
 
@@ -80,7 +81,7 @@ def test_a_whole_ad_with_formats_holds_what_they_refer_to() -> None:
 
 
 def test_a_broken_attribute_spoils_only_itself() -> None:
-    queue = FakeQueue([job(Bad=Text("1 +"), Good=1)])
+    queue = FakeQueue([job(Bad=Expression("1 +"), Good=1)])
     assert out(condor_q, queue, "-af", "Good", "Bad", "Bad + 1") == "1 error error\n"
     members = json.loads(out(condor_q, queue, "-json"))[0]
     assert members["Good"] == 1
