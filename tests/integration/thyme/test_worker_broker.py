@@ -3,60 +3,43 @@
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.fake_schedd import submission
-from tests.support.granting_schedd import GrantingSchedd
 from tests.support.services.cuttable_connection import CuttableConnection
 from tests.support.services.rabbitmq import VirtualHost, free_port
 from tests.support.waiting import wait_until
-from thyme.broker import Transport, connect
-from thyme.protocol.codec import decode, encode
-from thyme.protocol.events import Finished, Message
-from thyme.protocol.job import Task
+from tests.support.worker_program import WORKER, WorkerSite, shell
+from thyme.protocol.codec import decode
+from thyme.protocol.events import Finished
 from thyme.protocol.mail import Waiting
 
 #: Seconds after which the broker gives up a client that it does not hear: the least there is.
 HEARTBEAT = 5
 
 
-class Site:
+class Site(WorkerSite):
     def __init__(self, path: Path, host: VirtualHost) -> None:
-        self.path = path
+        super().__init__(path)
         self.host = host
-        self.url = f"{host.url}?heartbeat={HEARTBEAT}"
-        self.broker: Transport = connect(host.url)
+        self.url = host.url
         self.broker.open_inbox("thyme.schedd.listener", ["alien_jobs"])
-        self.schedd = GrantingSchedd(host.url)
-        self.started: list[subprocess.Popen[str]] = []
 
-    def submit(self, text: str) -> None:
-        task = Task("/bin/sh", arguments=("-c", text))
-        self.broker.submit("alien_jobs", [encode(submission(task))])
-
-    def start(self, url: str, *options: str) -> subprocess.Popen[str]:
-        command = [
-            sys.executable,
-            "-m",
-            "thyme.worker.cli",
-            "--workdir",
-            str(self.path),
-            "--user",
-            "self",
-        ]
+    def start_at(self, url: str, *options: str) -> subprocess.Popen[str]:
+        """Start a worker at this URL; what it says goes to a file."""
         with open(self.path / "said", "a") as said:
             process = subprocess.Popen(
-                [*command, *options],
-                env={"PATH": os.environ["PATH"], "THYME_URL": url},
-                stderr=said,
-                text=True,
-            )
+                [WORKER, "--workdir", str(self.work), "--user", "self", *options],
+                env={"PATH": os.environ["PATH"], "THYME_URL": url}, stderr=said, text=True,
+            )  # fmt: skip
         self.started.append(process)
         return process
+
+    def start_heard(self, *options: str) -> subprocess.Popen[str]:
+        """Start one that the broker gives up when it does not hear of it."""
+        return self.start_at(f"{self.url}?heartbeat={HEARTBEAT}", *options)
 
     def said(self) -> list[str]:
         text = (self.path / "said").read_text()
@@ -64,24 +47,9 @@ class Site:
         assert self.host.password not in text
         return text.splitlines()
 
-    def told(self) -> list[Message]:
-        records = self.broker.read(-1, 1000)
-        return [decode(record.body) for record in records]
-
-    def kinds(self) -> list[str]:
-        return [message.kind for message in self.told() if message.kind != "submit"]
-
     def up(self) -> Path:
         """Return a file that the job makes when it runs."""
         return self.path / "up"
-
-    def close(self) -> None:
-        for process in self.started:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-        self.schedd.close()
-        self.broker.close()
 
 
 @pytest.fixture
@@ -92,9 +60,9 @@ def site(tmp_path: Path, rabbitmq: VirtualHost) -> Iterator[Site]:
 
 
 def test_a_job_may_run_longer_than_the_heartbeat_timeout(site: Site) -> None:
-    site.submit(f"touch {site.up()}; sleep {HEARTBEAT * 2.5}; echo done")
+    site.submit(shell(f"touch {site.up()}; sleep {HEARTBEAT * 2.5}; echo done"))
 
-    worker = site.start(site.url)
+    worker = site.start_heard()
 
     assert worker.wait(90) == 0
     # a line that broke would be said
@@ -107,8 +75,10 @@ def test_a_job_may_run_longer_than_the_heartbeat_timeout(site: Site) -> None:
 def test_a_line_that_is_closed_while_a_job_runs_is_made_again_and_the_job_goes_on(
     site: Site,
 ) -> None:
-    site.submit(f"touch {site.up()}; until [ -e {site.path}/go ]; do sleep 0.1; done; exit 3")
-    worker = site.start(site.url)
+    site.submit(
+        shell(f"touch {site.up()}; until [ -e {site.path}/go ]; do sleep 0.1; done; exit 3")
+    )
+    worker = site.start_heard()
     wait_until(site.up().exists, "the job", timeout=60.0)
 
     site.host.server.ctl("close_all_connections", "--vhost", site.host.name, "test")
@@ -120,14 +90,14 @@ def test_a_line_that_is_closed_while_a_job_runs_is_made_again_and_the_job_goes_o
     assert tries and all("; next try in " in line for line in tries)
     assert "the broker answers again after " in last
     site.broker.close()
-    site.broker = connect(site.host.url)
+    site._broker = None
     assert site.kinds() == ["started", "finished"]
 
 
 def test_4_a_wrong_password_is_said_once_and_at_once(site: Site) -> None:
     wrong = site.url.replace(site.host.password, "my-own-guess")
 
-    worker = site.start(wrong, "--timeout", "300")
+    worker = site.start_at(wrong, "--timeout", "300")
 
     assert worker.wait(60) == 4
     *warnings, last = site.said()
@@ -138,7 +108,7 @@ def test_4_a_wrong_password_is_said_once_and_at_once(site: Site) -> None:
 
 
 def test_4_a_broker_that_is_not_there_within_the_timeout(site: Site) -> None:
-    worker = site.start(site.host.url_at(free_port()), "--timeout", "1.5")
+    worker = site.start_at(site.host.url_at(free_port()), "--timeout", "1.5")
 
     assert worker.wait(60) == 4
     *warnings, last = site.said()
@@ -151,9 +121,9 @@ def test_4_a_broker_that_is_not_there_within_the_timeout(site: Site) -> None:
 def test_a_broker_that_comes_up_later_is_waited_for(site: Site) -> None:
     line = CuttableConnection(site.host.server.port)
     line.cut()
-    site.submit("exit 0")
+    site.submit(shell("exit 0"))
     try:
-        worker = site.start(site.host.url_at(line.port) + "?timeout=1", "--max-backoff", "0.5")
+        worker = site.start_at(site.host.url_at(line.port) + "?timeout=1", "--max-backoff", "0.5")
         wait_until(
             lambda: (site.path / "said").exists() and site.said(), "a first attempt", timeout=60.0
         )
@@ -165,7 +135,7 @@ def test_a_broker_that_comes_up_later_is_waited_for(site: Site) -> None:
 
 
 def test_a_waiting_worker_is_heard_by_whoever_listens_to_its_pool(site: Site) -> None:
-    worker = site.start(site.url, "--timeout", "60", "--heartbeat", "0.5")
+    worker = site.start_heard("--timeout", "60", "--heartbeat", "0.5")
     heard: list[Waiting] = []
 
     def listen() -> bool:

@@ -64,13 +64,6 @@ def test_one_file_for_both_streams_holds_both(tmp_path: Path, error: str) -> Non
     assert (tmp_path / "job.log").read_bytes() == b"out\nerr\n"
 
 
-def test_an_older_longer_output_is_replaced(tmp_path: Path) -> None:
-    job = job_in(tmp_path, Out="out")
-    delivered(job, stdout=b"a longer text")
-    assert delivered(job, stdout=b"short") is None
-    assert (tmp_path / "out").read_bytes() == b"short"
-
-
 def test_changed_files_come_back_with_their_modes_and_directories(tmp_path: Path) -> None:
     files = (SandboxFile("run.sh", b"#!/bin/sh\n", 0o755), SandboxFile("plots/a/b.png", b"PNG"))
     assert delivered(job_in(tmp_path, TransferOutput="run.sh, plots"), files=files) is None
@@ -113,11 +106,8 @@ def test_remaps_rename_and_move_files(tmp_path: Path) -> None:
     assert there.read_bytes() == b"2"
 
 
-def test_remaps_text_is_read_as_names() -> None:
+def test_remaps_text_is_read_as_names_in_which_a_backslash_keeps_a_mark() -> None:
     assert parse_output_remaps("a=b;c=d/e; ;f") == {"a": "b", "c": "d/e"}
-
-
-def test_a_backslash_makes_a_mark_part_of_a_name() -> None:
     text = "a\\=b = c\\;d; e = f\\\\g; h = x=y; i = j\\k"
     assert parse_output_remaps(text) == {"a=b": "c;d", "e": "f\\g", "h": "x=y", "i": "j\\k"}
 
@@ -142,15 +132,18 @@ def test_outputs_keep_their_directories_when_asked_to(tmp_path: Path) -> None:
     assert (tmp_path / "x/y").stat().st_mode & 0o777 == 0o755
 
 
-def test_a_file_gets_the_mode_of_the_jobs_also_where_it_is_there(tmp_path: Path) -> None:
+def test_a_file_gets_the_mode_and_content_of_the_jobs_also_where_it_is_there(
+    tmp_path: Path,
+) -> None:
     # as HTCondor 25.14.1, which gives 0644 to the file of stdout
     for name, mode in (("a", 0o644), ("b", 0o600), ("o", 0o666)):
-        (tmp_path / name).write_text("old")
+        (tmp_path / name).write_text("older and longer")
         (tmp_path / name).chmod(mode)
     files = (SandboxFile("a", b"x", 0o600), SandboxFile("b", b"y", 0o666))
     assert delivered(job_in(tmp_path, Out="o"), stdout=b"out", files=files) is None
     modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("a", "b", "o")]
     assert modes == [0o600, 0o666, 0o644]
+    assert [(tmp_path / name).read_bytes() for name in ("a", "b", "o")] == [b"x", b"y", b"out"]
 
 
 def test_directories_get_the_modes_that_the_job_gave_them(tmp_path: Path) -> None:

@@ -91,14 +91,6 @@ def test_the_batch_table_counts_what_is_left_of_a_cluster() -> None:
     assert lines[4] == "games ID: 1       11/22 13:19      _      2      3      5 1.0-4"
 
 
-def test_the_batch_table_has_a_column_for_held_jobs_when_there_are_any() -> None:
-    queue = FakeQueue([job(4, 0, 5), job(6, 1, 1, JobBatchName="mybatch"), job(30)])
-    lines = out(condor_q, queue).splitlines()
-    assert lines[3].endswith(" DONE   RUN    IDLE   HOLD  TOTAL JOB_IDS")
-    assert lines[4].split()[-6:] == ["_", "_", "_", "1", "1", "4.0"]
-    assert lines[5].split()[1] == "mybatch"
-
-
 def test_the_batch_table_gathers_a_name_over_clusters_and_counts_done_jobs() -> None:
     queue = FakeQueue(
         [job(4, 0, JobBatchName="b", TotalSubmitProcs=3), job(6, 1, 2, JobBatchName="b")]
@@ -113,12 +105,6 @@ def test_a_batch_name_that_is_an_expression_is_evaluated_in_each_job() -> None:
         one["JobBatchName"] = 'strcat("b", ClusterId)'
     rows = out(condor_q, FakeQueue(jobs)).splitlines()
     assert [row.split()[1] for row in rows[4:6]] == ["b4", "b6"]
-
-
-def test_a_job_that_a_condition_hides_is_not_called_done() -> None:
-    queue = FakeQueue([job(1, proc, 1 + proc, TotalSubmitProcs=2) for proc in range(2)])
-    row = out(condor_q, queue, "-const", "JobStatus == 1").splitlines()[4]
-    assert row.split()[5:] == ["_", "_", "1", "2", "1.0"]
 
 
 def test_totals_end_with_the_line_that_alien_reads() -> None:

@@ -206,12 +206,6 @@ def test_a_shell_line_runs_under_sh() -> None:
     assert job.task.arguments == ("-c", "echo a b; exit 3")
 
 
-def test_a_custom_attribute_cannot_change_the_owner() -> None:
-    answer = FakeSubmitHost().submit(f'{HEAD}+Owner = "root"\nqueue\n')
-
-    assert answer.stderr == "\nERROR: +Owner: the schedd sets this attribute itself\n"
-
-
 @pytest.mark.parametrize("value", ["undefined", '"alice"', "UNDEFINED"])
 def test_an_owner_that_is_the_submitter_may_be_given(value: str) -> None:
     # glideinWMS, jobsub and grid-control write it
