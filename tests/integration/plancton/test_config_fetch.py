@@ -3,6 +3,7 @@
 import itertools
 import socket
 import threading
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -171,38 +172,29 @@ def test_what_is_no_text_is_reported(web: ConfigServer) -> None:
 def test_an_untrusted_certificate_is_refused_unless_insecure_is_written(
     certificate: Path,
 ) -> None:
-    server = ConfigServer(certificate)
-    try:
+    with closing(ConfigServer(certificate)) as server:
         told = failure(server.url)
         assert told.startswith("the certificate is not believed (self-signed certificate")
         assert told.endswith("PLANCTON_CONF_NOSSLVERIFY=1 would believe any")
         assert fetch(server.url.replace("https", "insecure_https"), "") is not None
         assert fetch(server.url, "", verify=False) is not None
-    finally:
-        server.close()
 
 
 def test_a_redirect_from_https_to_http_is_refused(certificate: Path, web: ConfigServer) -> None:
-    server = ConfigServer(certificate)
-    server.answer = reply(302, Location=web.url)
-    try:
+    with closing(ConfigServer(certificate)) as server:
+        server.answer = reply(302, Location=web.url)
         assert failure(server.url, verify=False) == (
             f"the server redirects to {web.url}, which is not HTTPS"
         )
         assert web.asked == []
-    finally:
-        server.close()
 
 
 def test_a_redirect_to_another_server_does_not_take_the_password_along(web: ConfigServer) -> None:
-    other = ConfigServer()
-    web.answer = reply(302, Location=other.url)
-    try:
+    with closing(ConfigServer()) as other:
+        web.answer = reply(302, Location=other.url)
         assert fetch(web.url.replace("://", "://user:secret@"), "") is not None
         assert "Authorization" in web.asked[0]
         assert "Authorization" not in other.asked[0]
-    finally:
-        other.close()
 
 
 # The environment

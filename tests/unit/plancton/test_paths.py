@@ -14,13 +14,6 @@ from plancton.model import Mode
 from plancton.paths import Paths
 
 
-@pytest.fixture
-def paths(tmp_path: Path) -> Paths:
-    return Paths.choose(
-        logdir=str(tmp_path / "log"), rundir=str(tmp_path / "run"), confdir=str(tmp_path / "conf")
-    )
-
-
 def test_root_has_the_system_s_places_and_everybody_else_their_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

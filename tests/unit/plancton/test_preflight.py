@@ -17,6 +17,7 @@ from tests.support.fake_node import FACTS
 
 BAD_SIZE = "must be a number of bytes, or one with a unit, as 2GB or 2GiB, "
 BAD_TIME = "must be a number of seconds, or one with a unit, as 90s, 30min or 12h, "
+TOO_MUCH = "input should be less than or equal to 9223372036854775807, "
 
 ROOT = Path(__file__).parents[3]
 
@@ -133,6 +134,15 @@ def test_every_problem_is_reported_in_a_line_of_its_own() -> None:
         ("max_docks: [1]", "1: max_docks: must be a whole number or an expression, not [1]"),
         ("max_docks: 2.5", "1: max_docks: must be a whole number or an expression, not 2.5"),
         ("main_sleep: 0", "1: main_sleep: input should be greater than or equal to 0.05, not 0"),
+        ("main_sleep: 10ms", "1: main_sleep: input should be greater than or equal to 0.05, not "
+         "'10ms'"),
+        ("max_dock_mem: 2g", f"1: max_dock_mem: {BAD_SIZE}not '2g'"),
+        (f"max_dock_mem: {'9' * 20}GB", f"1: max_dock_mem: {BAD_SIZE}not '{'9' * 20}GB'"),
+        ("max_dock_mem: 0GB", "1: max_dock_mem: input should be greater than 0, not '0GB'"),
+        ("max_dock_mem: 10000000TB", f"1: max_dock_mem: {TOO_MUCH}not '10000000TB'"),
+        (f"mem_reserve: {10**300}", f"1: mem_reserve: {TOO_MUCH}not {10**300}"),
+        (f"max_ttl: {'9' * 310}h", "1: max_ttl: input should be a finite number, not "
+         f"'{'9' * 310}h'"),
         ("main_sleep: .inf", "1: main_sleep: input should be a finite number, not inf"),
         ("main_sleep: true", "1: main_sleep: input should be a valid number, not True"),
         ("cpus_per_dock: -1", "1: cpus_per_dock: input should be greater than 0, not -1"),
@@ -242,6 +252,15 @@ def test_a_merged_mapping_may_be_changed() -> None:
         "-" * 4000 + "1",
         "(" * 2000 + "1" + ")" * 2000,
         "1" + " + 1" * 2000,
+        "round(5, -10**9)",
+        "5|round(-999999999)",
+        "range(9)",
+        "min(*[1, 2])",
+        "min(1, key=2)",
+        "(1).bit_length()",
+        "int(ncpus)(1)",
+        "max.__self__",
+        "min()",
     ],
 )
 def test_an_expression_cannot_run_code_nor_hang(expression: str) -> None:
@@ -348,16 +367,6 @@ def test_the_functions_that_2017_allowed_in_expressions_are_there(
 
 
 @pytest.mark.parametrize(
-    "expression",
-    ["round(5, -10**9)", "5|round(-999999999)", "range(9)", "min(*[1, 2])", "min(1, key=2)",
-     "(1).bit_length()", "int(ncpus)(1)", "max.__self__", "min()"],
-)  # fmt: skip
-def test_no_other_call_is_made_and_none_that_does_not_end(expression: str) -> None:
-    with pytest.raises(ConfigError, match="cannot compute"):
-        parse_config(f"max_docks: {expression!r}", "config.yaml", FACTS)
-
-
-@pytest.mark.parametrize(
     ("line", "value"),
     [
         ("max_dock_mem: 2GB", 2_000_000_000),
@@ -368,32 +377,6 @@ def test_no_other_call_is_made_and_none_that_does_not_end(expression: str) -> No
 def test_sizes_and_times_may_have_a_unit(line: str, value: float) -> None:
     config = parse_config(line, "config.yaml", FACTS)
     assert getattr(config, line.partition(":")[0]) == value
-
-
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ("max_dock_mem: 2g", BAD_SIZE + "not '2g'"),
-        ("grace_kill: soon", BAD_TIME + "not 'soon'"),
-        ("main_sleep: 10ms", "input should be greater than or equal to 0.05, not '10ms'"),
-        ("max_dock_mem: 0GB", "input should be greater than 0, not '0GB'"),
-        (
-            "max_dock_mem: 10000000TB",
-            "input should be less than or equal to 9223372036854775807, not '10000000TB'",
-        ),
-        (
-            f"mem_reserve: {10**300}",
-            f"input should be less than or equal to 9223372036854775807, not {10**300}",
-        ),
-        ("max_ttl: .inf", "input should be a finite number, not inf"),
-        (f"max_ttl: {'9' * 310}h", f"input should be a finite number, not '{'9' * 310}h'"),
-        (f"max_dock_mem: {'9' * 20}GB", BAD_SIZE + f"not '{'9' * 20}GB'"),
-    ],
-)  # fmt: skip
-def test_a_wrong_size_or_time_is_refused_with_what_to_write(line: str, said: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        parse_config(line, "config.yaml", FACTS)
-    assert str(caught.value) == f"config.yaml:1: {line.partition(':')[0]}: {said}"
 
 
 def test_every_size_and_time_may_have_a_unit_in_the_schema() -> None:

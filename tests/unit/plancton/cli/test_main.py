@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,19 @@ from plancton.paths import Paths
 
 
 @pytest.fixture
-def paths(tmp_path: Path) -> Paths:
-    return Paths.choose(
-        logdir=str(tmp_path / "log"), rundir=str(tmp_path / "run"), confdir=str(tmp_path / "conf")
-    )
+def locked(paths: Paths) -> Iterator[Paths]:
+    """Return the paths of a daemon that seems to run: this process."""
+    lock = DaemonLock(paths)
+    lock.take()
+    yield paths
+    lock.release()
+
+
+def write_status(paths: Paths, written: float, *pilots: dict[str, object], pid: int = 0) -> None:
+    """Write the status document of the daemon ``pid``; 0: of this process."""
+    daemon = {"pid": pid or os.getpid(), "started": 0.0}
+    document = {"version": 1, "daemon": daemon, "pilots": pilots, "written": written}
+    paths.status.write_text(json.dumps(document))
 
 
 def places(paths: Paths) -> list[str]:
@@ -103,6 +113,9 @@ def test_no_command_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) 
         (["simulate", "t", "--job-memory=2g"], "argument --job-memory: must be a whole number"),
         (["drain", "--wait=soon"], "argument --wait: must be 0.1 s or more, e.g. 90, 90s, 30min"),
         (["simulate", "t", "--step=2d"], "argument --step: must be 0.1 to 86400 seconds"),
+        (["top", "--interval=0"], "argument --interval: must be 0.1 s or more"),
+        (["top", "--count=0"], "argument --count: must be a whole number, 1 or more"),
+        (["simulate"], "the following arguments are required: trace"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_code_2(
@@ -123,19 +136,14 @@ def test_places_may_stand_before_and_after_the_command(paths: Paths) -> None:
         assert AdminFlags(paths.rundir).read_mode() is Mode.DRAIN
 
 
-def test_status_is_quick_because_it_loads_no_heavy_library(paths: Paths) -> None:
-    lock = DaemonLock(paths)
-    lock.take()
-    daemon = {"pid": os.getpid(), "started": 0.0}
-    document = {"version": 1, "daemon": daemon, "pilots": [], "written": 0.0}
-    paths.status.write_text(json.dumps(document))
+def test_status_is_quick_because_it_loads_no_heavy_library(locked: Paths) -> None:
+    write_status(locked, 0.0)
     script = (
         "import sys; from plancton.cli import main;"
-        f"main.main({[*places(paths), 'status', '--json']});"
+        f"main.main({[*places(locked), 'status', '--json']});"
         "print(sorted({'pydantic', 'jinja2', 'docker', 'yaml', 'rich'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    lock.release()
     assert done.stdout.endswith("\n[]\n"), done.stdout + done.stderr
     assert '"running": true' in done.stdout
 
@@ -161,19 +169,13 @@ def test_status_without_a_daemon_is_code_3(
     assert main.main([*places(paths), "explain"]) == ExitCode.NOT_RUNNING
 
 
-def test_before_its_first_pass_a_daemon_shows_nothing_of_the_one_before(paths: Paths) -> None:
-    lock = DaemonLock(paths)
-    lock.take()
-    old = {"version": 1, "daemon": {"pid": 1, "started": 5.0}, "pilots": [], "written": 5.0}
-    paths.status.write_text(json.dumps(old))
-    try:
-        document = read_current(paths, 10.0)
-        assert document["daemon"] == {"pid": os.getpid(), "started": None, "running": True}
-        assert document["pilots"] is None
-        assert main.main([*places(paths), "status"]) == 0
-        assert main.main([*places(paths), "explain"]) == 0
-    finally:
-        lock.release()
+def test_before_its_first_pass_a_daemon_shows_nothing_of_the_one_before(locked: Paths) -> None:
+    write_status(locked, 5.0, pid=1)
+    document = read_current(locked, 10.0)
+    assert document["daemon"] == {"pid": os.getpid(), "started": None, "running": True}
+    assert document["pilots"] is None
+    assert main.main([*places(locked), "status"]) == 0
+    assert main.main([*places(locked), "explain"]) == 0
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "null"])
@@ -190,18 +192,10 @@ def test_stopping_what_does_not_run_is_done_already(
     assert capsys.readouterr().out == "the daemon does not run\n"
 
 
-def test_ages_are_moved_on_to_now(paths: Paths) -> None:
-    lock = DaemonLock(paths)
-    lock.take()
-    pilot = {"name": "p", "age": 5.0, "state": "running"}
+def test_ages_are_moved_on_to_now(locked: Paths) -> None:
     dead = {"name": "q", "age": 5.0, "state": "exited"}
-    daemon = {"pid": os.getpid(), "started": 0.0}
-    document = {"version": 1, "daemon": daemon, "pilots": [pilot, dead], "written": 100.0}
-    paths.status.write_text(json.dumps(document))
-    try:
-        shown = read_current(paths, 103.0)
-    finally:
-        lock.release()
+    write_status(locked, 100.0, {"name": "p", "age": 5.0, "state": "running"}, dead)
+    shown = read_current(locked, 103.0)
     assert [one["age"] for one in shown["pilots"]] == [8.0, 5.0]
 
 
@@ -252,17 +246,6 @@ def test_start_hands_its_options_on_with_absolute_paths() -> None:
         "--user", "--rundir", f"{Path.cwd()}/run", "--confdir", "https://x/c.yaml",
         "--pidfile", "/p",
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "words",
-    [["top", "--interval=0"], ["top", "--interval=x"], ["top", "--count=0"], ["simulate"],
-     ["simulate", "f", "--nodes=-1"]],
-)  # fmt: skip
-def test_a_wrong_number_is_a_wrong_command_line(words: list[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main.main(words)
-    assert caught.value.code == ExitCode.USAGE
 
 
 # Errors

@@ -1,7 +1,6 @@
 """Ending the daemon and its pilots, and what is said of pilots that are not known."""
 
 import argparse
-from pathlib import Path
 
 import pytest
 
@@ -23,13 +22,12 @@ class DeafEngine(FakeEngine):
 
 
 def test_a_pilot_that_cannot_be_asked_to_end_does_not_keep_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     engine = DeafEngine(FakePilotStore(FakeClock()))
     for letter in "abc":
         engine.start(PilotSpec(f"plancton-worker-{letter}", "node", ("sleep",), {}, Config()))
     monkeypatch.setattr(stopping, "open_last_engine", lambda _document, _paths: engine)
-    paths = Paths.choose(logdir=str(tmp_path), rundir=str(tmp_path), confdir=str(tmp_path))
 
     assert stopping._stop_pilots(paths, {}) is engine
 
@@ -46,7 +44,7 @@ def test_a_pilot_that_cannot_be_asked_to_end_does_not_keep_the_others(
     [({"pilots": None}, "not known"), (None, "not known"), ({"pilots": []}, "0")],
 )
 def test_stop_calls_no_pilots_none_only_where_the_engine_said_so(
-    tmp_path: Path,
+    paths: Paths,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     document: object,
@@ -56,7 +54,6 @@ def test_stop_calls_no_pilots_none_only_where_the_engine_said_so(
     monkeypatch.setattr(stopping, "_signal", lambda _pid, _number: None)
     monkeypatch.setattr(stopping, "_wait_for_end", lambda *_arguments: None)
     monkeypatch.setattr(stopping, "read_document", lambda _paths: document)
-    paths = Paths.choose(logdir=str(tmp_path), rundir=str(tmp_path), confdir=str(tmp_path))
 
     assert stopping.stop(paths, argparse.Namespace()) == 0
 

@@ -33,6 +33,18 @@ class Engines:
         self.opened.append(engine)
         return engine
 
+    def switch(self) -> tuple[EngineSwitch, FakeEngine, FakeEngine]:
+        """Return a switch from the old settings to the new, with a pilot of each."""
+        handover = EngineSwitch(self.open, OLD)
+        handover.start(replace(pilot(1), features={"life": "1\n"}))
+        handover.follow(NEW)
+        handover.start(replace(pilot(2), features={"life": "1\n"}))
+        handover.list_pilots()
+        old, new = self.opened
+        old.changes()
+        new.changes()
+        return handover, old, new
+
 
 @pytest.fixture
 def engines() -> Engines:
@@ -67,14 +79,7 @@ def test_the_old_engine_s_pilots_go_on_and_count_until_they_end(engines: Engines
 
 
 def test_each_pilot_is_stopped_and_removed_by_its_own_engine(engines: Engines) -> None:
-    handover = EngineSwitch(engines.open, OLD)
-    handover.start(pilot(1))
-    handover.follow(NEW)
-    handover.start(pilot(2))
-    handover.list_pilots()
-    old, new = engines.opened
-    old.changes()
-    new.changes()
+    handover, old, new = engines.switch()
     handover.stop("plancton-worker-000001", 5.0)
     handover.remove("plancton-worker-000001")
     assert (old.changes(), new.changes()) == (["stop", "remove"], [])
@@ -83,27 +88,15 @@ def test_each_pilot_is_stopped_and_removed_by_its_own_engine(engines: Engines) -
 
 
 def test_each_engine_shares_the_cpu_among_its_own_pilots(engines: Engines) -> None:
-    handover = EngineSwitch(engines.open, OLD)
-    handover.start(pilot(1))
-    handover.follow(NEW)
-    handover.start(pilot(2))
-    handover.list_pilots()
+    handover, old, new = engines.switch()
     handover.share_cpu({"plancton-worker-000001": 10_000, "plancton-worker-000002": 10})
-    old, new = engines.opened
     assert (old.weights, new.weights) == (
         {"plancton-worker-000001": 10_000}, {"plancton-worker-000002": 10},
     )  # fmt: skip
 
 
 def test_each_pilot_is_told_of_changes_by_its_own_engine(engines: Engines) -> None:
-    handover = EngineSwitch(engines.open, OLD)
-    handover.start(replace(pilot(1), features={"life": "1\n"}))
-    handover.follow(NEW)
-    handover.start(replace(pilot(2), features={"life": "1\n"}))
-    handover.list_pilots()
-    old, new = engines.opened
-    old.changes()
-    new.changes()
+    handover, old, new = engines.switch()
     handover.tell("plancton-worker-000001", {"machinefeatures/shutdowntime": "1\n"})
     assert (old.changes(), new.changes()) == (["tell"], [])
 
@@ -122,10 +115,8 @@ def test_an_engine_without_pilots_is_let_go(engines: Engines) -> None:
 
 
 def test_an_old_engine_that_does_not_answer_makes_the_count_unknown(engines: Engines) -> None:
-    handover = EngineSwitch(engines.open, OLD)
-    handover.start(pilot(1))
-    handover.follow(NEW)
-    engines.opened[0].unavailable = "hung"
+    handover, old, _ = engines.switch()
+    old.unavailable = "hung"
     with pytest.raises(EngineError, match="hung"):
         handover.list_pilots()
 
@@ -150,10 +141,7 @@ def test_new_settings_for_the_same_place_count_no_pilot_twice(engines: Engines) 
 
 
 def test_there_and_back_again_counts_no_pilot_twice(engines: Engines) -> None:
-    handover = EngineSwitch(engines.open, OLD)
-    handover.start(pilot(1))
-    handover.follow(NEW)
-    handover.start(pilot(2))
+    handover, _, _ = engines.switch()
     handover.follow(OLD)
     assert names(handover) == ["1", "2"]
     assert handover.place == "/old"
@@ -173,11 +161,7 @@ def test_the_end_of_a_pilot_of_either_engine_wakes_the_loop(engines: Engines) ->
 
 
 def test_what_all_use_is_added_up_and_unknown_stays_unknown(engines: Engines) -> None:
-    handover = EngineSwitch(engines.open, OLD)
-    handover.start(pilot(1))
-    handover.follow(NEW)
-    handover.start(pilot(2))
-    old, new = engines.opened
+    handover, old, new = engines.switch()
     old.used = {"a": PilotUsage(2.0, 100)}
     new.used = {"b": PilotUsage(3.0, 50)}
     used = handover.read_usage()

@@ -54,6 +54,14 @@ def starts(gate: Gate, parallel: int = 4) -> tuple[Starts, list[tuple[str, float
     return Starts(gate.launch, lambda name, asked: done.append((name, asked)), parallel), done
 
 
+def fail(made: Starts, gate: Gate, error: Exception) -> None:
+    """Have a start end with an error."""
+    gate.error = error
+    made.add(one())
+    gate.go.set()
+    wait_until(lambda: not made.busy(), "the end")
+
+
 def names(made: Starts) -> set[str]:
     return set(made.snapshot()[0])
 
@@ -88,19 +96,13 @@ def test_a_start_that_fails_is_an_end_with_its_reason(gate: Gate) -> None:
 
 def test_a_start_for_which_there_is_no_image_is_no_failure(gate: Gate) -> None:
     made, _ = starts(gate)
-    gate.error = NoSuchImage("gone")
-    made.add(one())
-    gate.go.set()
-    wait_until(lambda: not made.busy(), "the end")
+    fail(made, gate, NoSuchImage("gone"))
     assert made.snapshot() == ({}, [])
 
 
 def test_a_start_without_an_answer_counts_until_the_engine_has_answered(gate: Gate) -> None:
     made, _ = starts(gate)
-    gate.error = EngineTimeout("no answer in time")
-    made.add(one())
-    gate.go.set()
-    wait_until(lambda: not made.busy(), "the end")
+    fail(made, gate, EngineTimeout("no answer in time"))
     now = next(iter(made._starts.values())).doubted
     assert now is not None
     made.note_listed(set(), now + 1.0)
@@ -111,10 +113,7 @@ def test_a_start_without_an_answer_counts_until_the_engine_has_answered(gate: Ga
 
 def test_a_start_in_doubt_that_is_listed_is_no_longer_pending(gate: Gate) -> None:
     made, _ = starts(gate)
-    gate.error = EngineUnavailable("gone")
-    made.add(one())
-    gate.go.set()
-    wait_until(lambda: not made.busy(), "the end")
+    fail(made, gate, EngineUnavailable("gone"))
     made.note_listed({NAME}, 0.0)
     assert names(made) == set()
 
