@@ -15,18 +15,19 @@ def max_docks(config: Config, facts: HostFacts) -> int:
     """
     if isinstance(config.max_docks, int):
         return max(0, config.max_docks)
-    return compute(config.max_docks, _values(config, facts))
+    return compute(config.max_docks, list_numbers(config, facts))
 
 
 def pilots_memory(config: Config, facts: HostFacts) -> int:
     """Return the most bytes for all pilots together; 0: no limit.  Raises BadExpression."""
     if isinstance(config.pilots_memory, int):
         return max(0, config.pilots_memory)
-    values = {**_values(config, facts), "mem_reserve": config.mem_reserve}
+    values = {**list_numbers(config, facts), "mem_reserve": config.mem_reserve}
     return compute(config.pilots_memory, values)
 
 
-def _values(config: Config, facts: HostFacts) -> dict[str, int]:
+def list_numbers(config: Config, facts: HostFacts) -> dict[str, int]:
+    """Return the numbers that every expression may use, by name."""
     return {
         "ncpus": facts.ncpus,
         "ram_bytes": facts.ram_bytes,

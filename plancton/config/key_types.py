@@ -3,23 +3,56 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from ipaddress import ip_address
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import core_schema
 
 from commandline.units import SIZE_PATTERN, TIME_PATTERN, parse_size, parse_time
 
 
-def _size(value: Any) -> Any:
-    """Convert a text such as ``2GB`` to bytes; another value stays."""
-    if not isinstance(value, str):
-        return value
-    size = parse_size(value)
-    if size is None:
-        raise ValueError("must be a number of bytes, or one with a unit, as 2GB or 2GiB")
-    return size
+@dataclass(frozen=True)
+class _WithUnit:
+    """A number that may be written as a text with a unit: in a file, and in the JSON schema."""
+
+    parse: Callable[[str], float | None]
+    pattern: str
+    #: what a text that is none is told
+    problem: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_before_validator_function(self._convert, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [handler(schema), {"type": "string", "pattern": self.pattern}]}
+
+    def _convert(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        number = self.parse(value)
+        if number is None:
+            raise ValueError(self.problem)
+        return number
+
+
+_TIME = _WithUnit(
+    parse_time,
+    TIME_PATTERN,
+    "must be a number of seconds, or one with a unit, as 90s, 30min or 12h",
+)
+_SIZE = _WithUnit(
+    parse_size, SIZE_PATTERN, "must be a number of bytes, or one with a unit, as 2GB or 2GiB"
+)
+#: The most bytes that a kernel or an engine can be told.
+_MOST_BYTES = 2**63 - 1
 
 
 def _size_or_expression(value: Any) -> Any:
@@ -27,64 +60,16 @@ def _size_or_expression(value: Any) -> Any:
     return value if size is None else size
 
 
-def _time(value: Any) -> Any:
-    """Convert a text such as ``12h`` to seconds; another value stays."""
-    if not isinstance(value, str):
-        return value
-    seconds = parse_time(value)
-    if seconds is None:
-        raise ValueError("must be a number of seconds, or one with a unit, as 90s, 30min or 12h")
-    return seconds
-
-
-def _schema(kind: str, pattern: str, **limits: float) -> WithJsonSchema:
-    """Return the JSON schema of a number that may be written with a unit."""
-    number = {"type": kind, **limits}
-    return WithJsonSchema({"anyOf": [number, {"type": "string", "pattern": pattern}]})
-
-
-Seconds = Annotated[
-    float,
-    Field(ge=0, allow_inf_nan=False),
-    BeforeValidator(_time),
-    _schema("number", TIME_PATTERN, minimum=0),
-]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False), _TIME]
 #: Intervals that a loop sleeps: zero would use a whole CPU of the owner's.
-Interval = Annotated[
-    float,
-    Field(ge=0.05, allow_inf_nan=False),
-    BeforeValidator(_time),
-    _schema("number", TIME_PATTERN, minimum=0.05),
-]
+Interval = Annotated[float, Field(ge=0.05, allow_inf_nan=False), _TIME]
 #: Seconds of which some have to be.
-Lifetime = Annotated[
-    float,
-    Field(gt=0, allow_inf_nan=False),
-    BeforeValidator(_time),
-    _schema("number", TIME_PATTERN, exclusiveMinimum=0),
-]
+Lifetime = Annotated[float, Field(gt=0, allow_inf_nan=False), _TIME]
 #: Intervals of at least a second.
-SlowInterval = Annotated[
-    float,
-    Field(ge=1, allow_inf_nan=False),
-    BeforeValidator(_time),
-    _schema("number", TIME_PATTERN, minimum=1),
-]
-#: The most bytes that a kernel or an engine can be told.
-_MOST_BYTES = 2**63 - 1
-Bytes = Annotated[
-    int,
-    Field(ge=0, le=_MOST_BYTES),
-    BeforeValidator(_size),
-    _schema("integer", SIZE_PATTERN, minimum=0, maximum=_MOST_BYTES),
-]
+SlowInterval = Annotated[float, Field(ge=1, allow_inf_nan=False), _TIME]
+Bytes = Annotated[int, Field(ge=0, le=_MOST_BYTES), _SIZE]
 #: Bytes of which some have to be.
-Memory = Annotated[
-    int,
-    Field(gt=0, le=_MOST_BYTES),
-    BeforeValidator(_size),
-    _schema("integer", SIZE_PATTERN, exclusiveMinimum=0, maximum=_MOST_BYTES),
-]
+Memory = Annotated[int, Field(gt=0, le=_MOST_BYTES), _SIZE]
 SizeExpression = Annotated[int | str, BeforeValidator(_size_or_expression)]
 ExitCodes = tuple[Annotated[int, Field(ge=0, le=255)], ...]
 

@@ -10,6 +10,7 @@ import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from plancton.config.computed_keys import list_numbers
 from plancton.config.expressions import BadExpression, render
 from plancton.config.model import Config
 from plancton.model import HostFacts
@@ -116,12 +117,8 @@ def list_template_names(config: Config, facts: HostFacts, pilot: str) -> dict[st
     ``facts``: of the node, ``pilot``: the pilot's name.
     """
     return {
+        **list_numbers(config, facts),
         "hostname": facts.hostname,
-        "ncpus": facts.ncpus,
-        "ram_bytes": facts.ram_bytes,
-        "swap_bytes": facts.swap_bytes,
-        "max_dock_mem": config.max_dock_mem,
-        "max_dock_swap": config.max_dock_swap,
         "cpus_per_dock": config.cpus_per_dock,
         "pilot": pilot,
     }

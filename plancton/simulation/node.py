@@ -59,23 +59,22 @@ class NodeSetup:
     job_memory: int
 
 
+@dataclass(eq=False, slots=True)
 class _VirtualPilot:
     """A pilot and its job."""
 
-    __slots__ = ("began", "code", "cpu", "id", "job", "left", "lived", "no_work_at", "rate")
-
-    def __init__(self, name: str, began: float, job: float | None) -> None:
-        self.id, self.began = name, began
-        #: CPU seconds of its job, and what is left of them
-        self.job = self.left = job
-        self.cpu = self.rate = 0.0
-        self.no_work_at = None if job is not None else began + _LOOKS_FOR
-        self.code: int | None = None
-        self.lived = 0.0
+    id: str
+    began: float
+    #: CPU seconds that are left of its job; None: it found none
+    left: float | None
+    cpu: float = 0.0
+    rate: float = 0.0
+    code: int | None = None
+    lived: float = 0.0
 
     def seconds_to_end(self, now: float) -> float:
         if self.left is None:
-            return math.inf if self.no_work_at is None else max(0.0, self.no_work_at - now)
+            return max(0.0, self.began + _LOOKS_FOR - now)
         return self.left / self.rate if self.rate > 0 else math.inf
 
     def describe(self, now: float, memory: int) -> Pilot:
@@ -297,12 +296,11 @@ class _VirtualNode:
         owner, ncpus = self._spans[self._at].cpus, self._facts.ncpus
         used = 0.0
         for pilot in self._pilots:
-            if pilot.no_work_at is not None:
+            if pilot.left is None:
                 continue
             pilot.cpu += pilot.rate * seconds
             used += pilot.rate
-            if pilot.left is not None:
-                pilot.left = max(0.0, pilot.left - pilot.rate * seconds)
+            pilot.left = max(0.0, pilot.left - pilot.rate * seconds)
         idle = ncpus - owner
         got = min(owner, ncpus - used)
         total = self._totals
@@ -321,7 +319,7 @@ class _VirtualNode:
         self._pilots.remove(pilot)
         self._exited.append(pilot)
         pilot.lived = self._now - pilot.began
-        if pilot.no_work_at is not None:
+        if pilot.left is None:
             pilot.code = _NO_WORK
             self._totals["no_work"] += 1
             return

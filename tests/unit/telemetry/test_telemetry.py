@@ -170,6 +170,10 @@ class Bench:
             TARGET, LOG, lambda _target: self.database, capacity, retry=(0.01, 0.02)
         )
 
+    def send(self, *points: Point) -> None:
+        self.sender.add(points)
+        self.sender.flush()
+
     def until(self, condition: Callable[[], bool], what: str) -> None:
         wait_until(condition, what, state=lambda: self.sender.state)
 
@@ -192,8 +196,7 @@ def test_a_target_that_is_away_gets_its_points_later_and_the_log_says_so_once(
     caplog.set_level(logging.INFO)
     bench = Bench()
     bench.database.fail = TargetAway("influx:8086#db: connection refused")
-    bench.sender.add([at(1.0)])
-    bench.sender.flush()
+    bench.send(at(1.0))
     bench.until(lambda: bench.database.tries >= 3, "some tries")
     assert bench.sender.state.problem == "influx:8086#db: connection refused"
     bench.database.fail = None
@@ -215,13 +218,11 @@ def test_neither_refused_points_nor_a_bug_in_the_writer_keep_other_points_back(
 ) -> None:
     bench = Bench()
     bench.database.fail = fault
-    bench.sender.add([at(1.0)])
-    bench.sender.flush()
+    bench.send(at(1.0))
     bench.until(lambda: bench.sender.state.dropped == 1, "the fault")
     bench.until(lambda: bench.sender.state.problem == problem, "it to be told")
     bench.database.fail = None
-    bench.sender.add([at(2.0)])
-    bench.sender.flush()
+    bench.send(at(2.0))
     bench.until(lambda: times(bench.database.points) == [2.0], "the next one")
     bench.sender.close(10.0)
 
@@ -229,8 +230,7 @@ def test_neither_refused_points_nor_a_bug_in_the_writer_keep_other_points_back(
 def test_a_target_cannot_refuse_more_points_than_it_got() -> None:
     bench = Bench()
     bench.database.fail = PointsRefused("influx: partial write: dropped=1000", 1000)
-    bench.sender.add([at(1.0), at(2.0)])
-    bench.sender.flush()
+    bench.send(at(1.0), at(2.0))
     bench.until(lambda: bench.sender.state.failures == 1, "the refusal")
     assert (bench.sender.state.sent, bench.sender.state.dropped) == (0, 2)
     bench.sender.close(10.0)
@@ -239,8 +239,7 @@ def test_a_target_cannot_refuse_more_points_than_it_got() -> None:
 def test_a_target_that_hangs_delays_nobody_and_bounds_what_it_costs() -> None:
     bench = Bench(capacity=10)
     bench.database.hold = threading.Event()
-    bench.sender.add([at(0.0)])
-    bench.sender.flush()
+    bench.send(at(0.0))
     bench.until(lambda: bench.database.tries == 1, "it to hang")
     for number in range(1, 100):
         bench.sender.add([at(float(number))])
