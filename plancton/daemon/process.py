@@ -81,10 +81,8 @@ def _work(
             loop_pass,
             engine=engine,
             facts=loop.facts,
-            config=config.config,
+            watch=config,
             config_path=paths.config_name,
-            config_loaded=config.loaded,
-            config_problem=config.problem,
             ended=loop.ended,
             counts=loop.counts,
             now=clock.now(),
@@ -96,14 +94,7 @@ def _work(
             # A full disk must not stop the work; the age of the file shows it.
             _log.error("%s: cannot be written: %s", paths.status, error.strerror)
         if daemon.running:
-            metrics.look(
-                loop_pass,
-                config.config,
-                loop.counts,
-                loop.errors,
-                loaded=config.loaded,
-                rejected=bool(config.problem),
-            )
+            metrics.look(loop_pass, config, loop.counts, loop.errors)
         idle_store.look(loop_pass.decision.history, clock.now(), clock.wall())
         notifier.notify_ready(loop_pass.decision.summary)
 

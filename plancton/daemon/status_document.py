@@ -15,6 +15,7 @@ from typing import Any
 
 from plancton import __version__
 from plancton.config.model import Config, list_notes
+from plancton.config.reload import ConfigWatch
 from plancton.engine.base import Engine
 from plancton.model import (
     Breaker,
@@ -47,10 +48,8 @@ def build_document(
     *,
     engine: Engine,
     facts: HostFacts,
-    config: Config,
+    watch: ConfigWatch,
     config_path: str,
-    config_loaded: float,
-    config_problem: str,
     ended: Iterable[EndedPilot],
     counts: dict[str, int],
     now: float,
@@ -58,11 +57,10 @@ def build_document(
 ) -> dict[str, Any]:
     """Return the whole document.
 
-    ``now`` is monotonic, ``wall`` and ``config_loaded`` are in seconds since 1970.
-    ``config_problem`` is why a newer configuration is not in force; ``ended`` are the last pilots
-    that ended; ``counts`` the totals since the daemon started.
+    ``now`` is monotonic, ``wall`` in seconds since 1970.  ``watch`` has the configuration;
+    ``ended`` are the last pilots that ended; ``counts`` the totals since the daemon started.
     """
-    load = loop_pass.load
+    load, config = loop_pass.load, watch.config
     return {
         "version": VERSION,
         "plancton": __version__,
@@ -107,8 +105,8 @@ def build_document(
         "breaker": _breaker(loop_pass.decision.history.breaker, now),
         "config": {
             "path": config_path,
-            "loaded": config_loaded,
-            "problem": "; ".join(filter(None, (config_problem, loop_pass.settings_problem))),
+            "loaded": watch.loaded,
+            "problem": "; ".join(filter(None, (watch.problem, loop_pass.settings_problem))),
             "notes": list(list_notes(config)),
             "stop_grace": config.stop_grace,
         },

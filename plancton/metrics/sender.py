@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from plancton.config.model import Config
+from plancton.config.reload import ConfigWatch
 from plancton.model import HostFacts, LoopPass
 from telemetry import targets
 from telemetry.reporter import Reporter
@@ -61,23 +62,18 @@ class Metrics:
     def look(
         self,
         look: LoopPass,
-        config: Config,
+        watch: ConfigWatch,
         counts: Mapping[str, int],
         errors: Mapping[str, int],
-        *,
-        loaded: float,
-        rejected: bool,
     ) -> None:
         """Take in one pass of the loop; send points if a round moment has come.
 
-        look      the pass
-        config    the configuration in force
-        counts    the loop's totals
-        errors    the same of errors, by kind
-        loaded    when the configuration was read, seconds since 1970
-        rejected  a newer configuration is not used
+        look    the pass
+        watch   the configuration in force, and whether a newer one is not used
+        counts  the loop's totals
+        errors  the same of errors, by kind
         """
-        now, wall = self._now(), self._wall()
+        now, wall, config = self._now(), self._wall(), watch.config
         self._tally.see(look, now)
         squeezed = node_points.owner_squeezed(look, self._facts)
         why_idle = node_points.why_idle(look, config, self._facts, wall)
@@ -95,8 +91,8 @@ class Metrics:
             since=self._since,
             totals=totals,
             uptime=now - self._began,
-            config_age=max(0.0, wall - loaded),
-            config_rejected=rejected,
+            config_age=max(0.0, wall - watch.loaded),
+            config_rejected=bool(watch.problem),
             sending=self.reporter.states(),
             wall=moment,
         )

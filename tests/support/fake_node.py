@@ -308,17 +308,11 @@ class FakeNode:
     def _during(self, seconds: float) -> None:
         self.during(seconds)
 
-    def build_document(
-        self, done: LoopPass, problem: str = "", ahead: float = 0.0
-    ) -> dict[str, Any]:
-        """Build the status document of pid 7 after this pass.
-
-        ``problem``: of the configuration; ``ahead``: seconds by which the wall clock has jumped.
-        """
+    def build_document(self, done: LoopPass, ahead: float = 0.0) -> dict[str, Any]:
+        """Build the status document of pid 7, the wall clock being so many seconds ahead."""
         return status_document.build_document(
             status_document.DaemonInfo(pid=7, started=1.0), done,
-            engine=self.engine, facts=self.loop.facts, config=self.config,
-            config_path="/c.yaml", config_loaded=2.0, config_problem=problem,
+            engine=self.engine, facts=self.loop.facts, watch=self.watch, config_path="/c.yaml",
             ended=self.loop.ended, counts=self.loop.counts,
             now=self.clock.now(), wall=self.clock.wall() + ahead,
         )  # fmt: skip

@@ -305,7 +305,8 @@ def test_the_status_holds_what_the_promise_says(node: FakeNode) -> None:
     node.loop.run_pass(Trigger.TIMER)
     node.engine.end(node.engine.running()[0], 4)
     look = node.loop.run_pass(Trigger.EVENT)
-    document = node.build_document(look, "bad")
+    node.watch.problem = "bad"
+    document = node.build_document(look)
     assert json.loads(json.dumps(document)) == document
     assert document["host"]["owner_cpu_fraction"] == 1.0 / 8
     assert document["host"]["pilots_cpu_fraction"] == 1.0 / 8

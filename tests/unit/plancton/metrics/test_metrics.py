@@ -47,14 +47,7 @@ class Node(FakeNode):
     def look(self, seconds: float = 0.0) -> LoopPass:
         self.clock.advance(seconds)
         look = self.loop.run_pass(Trigger.TIMER)
-        self.metrics.look(
-            look,
-            self.watch.config,
-            self.loop.counts,
-            self.loop.errors,
-            loaded=self.watch.loaded,
-            rejected=bool(self.watch.problem),
-        )
+        self.metrics.look(look, self.watch, self.loop.counts, self.loop.errors)
         return look
 
     def interval(self) -> dict[str, Point]:
