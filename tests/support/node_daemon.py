@@ -76,6 +76,22 @@ class Node:
         self.daemons.append(daemon)
         return daemon
 
+    def kill(self) -> None:
+        """Kill the last daemon with -9."""
+        self.daemons[-1].kill()
+        self.daemons[-1].wait()
+
+    def terminate(self) -> None:
+        """End the last daemon as systemd does; pilots go on."""
+        self.daemons[-1].terminate()
+        assert self.daemons[-1].wait(60) == 0, self.log()
+
+    def fill(self, count: int = 3, **values: Any) -> dict[str, int]:
+        """Start a daemon with this configuration; return its pilots once ``count`` run."""
+        self.configure(**values)
+        self.nodaemon()
+        return self.wait_for(count)
+
     def status(self) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.ctl("status", "--json").stdout)
         return document
@@ -104,6 +120,29 @@ class Node:
         reached = wait_until(there, f"{count} pilots", state=self.log)
         assert reached is not None
         return reached[0]
+
+    def wait_for_daemon(self, daemon: subprocess.Popen[bytes]) -> None:
+        """Until this daemon has made a pass."""
+        wait_until(
+            lambda: self.published()["daemon"]["pid"] == daemon.pid, "a daemon", state=self.log
+        )
+
+    def wait_for_others(self, *gone: str, timeout: float = 60.0) -> None:
+        """Until three pilots run, and none of those that are ``gone`` is among them."""
+        wait_until(
+            lambda: len(found := self.running()) == 3 and found.keys().isdisjoint(gone),
+            "three pilots, others among them",
+            timeout,
+            self.log,
+        )
+
+    def wait_for_breaker(self) -> None:
+        """Until failures of pilots have opened the circuit breaker."""
+        wait_until(
+            lambda: self.published().get("breaker", {}).get("state") == "open",
+            "an open breaker",
+            state=self.log,
+        )
 
     def log(self) -> str:
         return "".join(

@@ -13,9 +13,11 @@ def config(**values: object) -> Config:
     return Config.model_validate({"max_docks": 4, **values})
 
 
-def pilots(*ages: float, state: PilotState = PilotState.RUNNING) -> tuple[Pilot, ...]:
+def pilots(
+    *ages: float, state: PilotState = PilotState.RUNNING, memory: int | None = None
+) -> tuple[Pilot, ...]:
     return tuple(
-        Pilot(id=f"p{n}", name=f"plancton-worker-{n:06}", state=state, age=age)
+        Pilot(f"p{n}", f"plancton-worker-{n:06}", state, age=age, memory_bytes=memory)
         for n, age in enumerate(ages)
     )
 

@@ -63,6 +63,11 @@ class DockerTest:
         self.engine.start(spec)
         return spec.name
 
+    def start_running(self, *command: str, **values: Any) -> str:
+        name = self.start(*command, **values)
+        self.until(name, PilotState.RUNNING)
+        return name
+
     def look(self, name: str) -> Pilot | None:
         found = [pilot for pilot in self.engine.list_pilots() if pilot.name == name]
         return found[0] if found else None

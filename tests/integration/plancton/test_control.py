@@ -25,7 +25,7 @@ def test_a_daemon_takes_its_configuration_from_the_url_in_its_environment(
         "PLANCTON_CONF_URL": web.url.replace("://", "://user:secret@"),
         "PLANCTON_CONF_UPDATE": "1",
     }
-    daemon = node.nodaemon()
+    node.nodaemon()
     node.wait_for(3)
     web.text, web.etag = yaml.safe_dump({**CONFIG, "main_sleep": 600, "max_docks": 4}), '"2"'
     node.wait_for(4)
@@ -35,8 +35,7 @@ def test_a_daemon_takes_its_configuration_from_the_url_in_its_environment(
         assert "did you mean 'max_docks'?" in node.ctl(command).stdout
     assert len(node.running()) == 4
     assert "secret" not in node.log() + json.dumps(node.published())
-    daemon.terminate()
-    assert daemon.wait(60) == 0
+    node.terminate()
     # Away: the last good one is used, and it is said.
     web.answer = lambda request: request.send_error(503)
     again = node.nodaemon()
@@ -132,9 +131,7 @@ def test_drain_with_wait_returns_after_the_last_pilot_and_says_how_many_run(node
 
 
 def test_a_deadline_ends_the_pilots_that_still_run(node: Node) -> None:
-    node.configure(main_sleep=0.2, stop_grace=5)
-    node.nodaemon()
-    node.wait_for(3)
+    node.fill(main_sleep=0.2, stop_grace=5)
     done = node.ctl("drain", "--deadline", "1s")
     assert (done.returncode, done.stderr) == (0, "")
     # between the last two: how many are still running, as often as that is seen to change
@@ -153,9 +150,7 @@ def test_the_deadline_of_a_drain_is_told_to_pilots_and_withdrawn_with_ctrl_c(nod
         "while test -e $MACHINEFEATURES/shutdowntime; do sleep 0.05; done; "
         "echo none; exec sleep 600"
     )
-    node.configure(max_docks=1, main_sleep=0.2, docker_cmd=["sh", "-c", reads])
-    node.nodaemon()
-    (name,) = node.wait_for(1)
+    (name,) = node.fill(1, max_docks=1, main_sleep=0.2, docker_cmd=["sh", "-c", reads])
     output = node.rundir / "pilots" / name / "output"
     begin = time.time()
     drain = subprocess.Popen(node.command("drain", "--deadline=1h"))
@@ -173,9 +168,7 @@ def test_the_deadline_of_a_drain_is_told_to_pilots_and_withdrawn_with_ctrl_c(nod
 
 
 def test_a_wait_does_not_take_a_dead_daemon_for_no_pilots(node: Node) -> None:
-    node.configure(main_sleep=0.2)
-    node.nodaemon()
-    node.wait_for(3)
+    node.fill(main_sleep=0.2)
     assert node.ctl("stop").returncode == 0
     for option in ("--wait", "--deadline=1"):
         done = node.ctl("drain", option)
@@ -233,9 +226,7 @@ def test_every_command_answers_programs(node: Node) -> None:
 
 
 def test_reload_says_whether_the_configuration_could_be_used(node: Node) -> None:
-    node.configure(updateconfig=600, main_sleep=600)
-    node.nodaemon()
-    node.wait_for(3)
+    node.fill(updateconfig=600, main_sleep=600)
     node.configure(updateconfig=600, main_sleep=600, max_docks=4)
     done = node.ctl("reload")
     assert (done.returncode, done.stdout) == (
@@ -248,25 +239,6 @@ def test_reload_says_whether_the_configuration_could_be_used(node: Node) -> None
     assert "stays in force" in done.stderr and "did you mean 'max_docks'?" in done.stderr
 
 
-def test_force_stop_says_at_once_that_the_engine_does_not_answer(node: Node) -> None:
-    node.configure(
-        engine="docker",
-        docker_host=f"unix://{node.directory}/none.sock",
-        main_sleep=600,
-        max_dock_mem=10_000_000,
-    )
-    daemon = node.nodaemon()
-    wait_until(lambda: node.published().get("engine"), "a first pass", state=node.log)
-    done = node.ctl("force-stop")
-    assert done.returncode == ExitCode.ENGINE
-    assert "the engine does not answer" in done.stderr
-    assert "`planctonctl stop` ends the daemon alone" in done.stderr
-    assert daemon.poll() is None
-    assert node.ctl("stop").returncode == 0
-    # So that the clean-up does not ask this engine for pilots that are left.
-    (node.rundir / "status.json").unlink()
-
-
 # A repair
 
 
@@ -275,23 +247,16 @@ def test_a_repaired_node_fills_at_once_by_its_configuration_by_retry_and_by_resu
 ) -> None:
     """A wait of 30 minutes for a typo that was corrected makes admins restart the node."""
 
-    def wait_for_the_breaker() -> None:
-        wait_until(
-            lambda: node.published().get("breaker", {}).get("state") == "open",
-            "an open breaker",
-            state=node.log,
-        )
-
     program = node.directory / "program"
     node.configure(docker_cmd="thyme-wroker --timeout 10", breaker_backoff=1800, main_sleep=600)
     daemon = node.nodaemon()
-    wait_for_the_breaker()
+    node.wait_for_breaker()
     node.configure(docker_cmd=str(program), breaker_backoff=1800, main_sleep=600)
     daemon.send_signal(signal.SIGHUP)
     wait_until(
         lambda: str(program) in node.published()["breaker"]["reason"], "its failure", state=node.log
     )
-    wait_for_the_breaker()
+    node.wait_for_breaker()
     # The second repair is outside of the configuration, which nothing can see.
     program.write_text("#!/bin/sh\nexec sleep 600\n")
     program.chmod(0o755)
@@ -303,7 +268,7 @@ def test_a_repaired_node_fills_at_once_by_its_configuration_by_retry_and_by_resu
     program.unlink()
     for pid in node.running().values():
         os.kill(pid, signal.SIGKILL)
-    wait_for_the_breaker()
+    node.wait_for_breaker()
     program.write_text("#!/bin/sh\nexec sleep 601\n")
     program.chmod(0o755)
     assert node.ctl("drain").returncode == 0
@@ -317,9 +282,7 @@ def test_a_repaired_node_fills_at_once_by_its_configuration_by_retry_and_by_resu
 def test_a_window_that_closes_evicts_and_one_that_opens_fills(node: Node) -> None:
     now = datetime.now(timezone.utc)
     today = f"{now - timedelta(days=1):%Y-%m-%d} - {now + timedelta(days=1):%Y-%m-%d}"
-    node.configure(main_sleep=0.2, timezone="UTC", windows=[today], window_grace=0)
-    node.nodaemon()
-    node.wait_for(3)
+    node.fill(main_sleep=0.2, timezone="UTC", windows=[today], window_grace=0)
     assert "Window: The node is open until " in node.ctl("status").stdout
     node.configure(main_sleep=0.2, timezone="UTC", windows=[today], stops=[today], window_grace=0)
     wait_until(lambda: not node.running(), "an empty node", state=node.published)
@@ -336,9 +299,7 @@ def test_a_window_that_closes_evicts_and_one_that_opens_fills(node: Node) -> Non
 
 def test_new_engine_settings_are_followed_and_the_old_pilots_go_on(node: Node) -> None:
     values = {"main_sleep": 0.2, "quick_death": 0}
-    node.configure(**values)
-    node.nodaemon()
-    before = node.wait_for(3)
+    before = node.fill(**values)
     elsewhere = node.directory / "elsewhere"
     node.configure(**values, max_docks=5, scratch_dir=str(elsewhere))
     after = node.wait_for(5)
@@ -357,7 +318,7 @@ def test_new_engine_settings_are_followed_and_the_old_pilots_go_on(node: Node) -
 def test_an_engine_that_is_not_there_starts_nothing_and_the_reason_is_reported(node: Node) -> None:
     """2017 fault 3: it was read as zero running."""
     missing = f"unix://{node.directory}/nothing.sock"
-    node.configure(engine="docker", docker_host=missing, max_dock_mem=10_000_000)
+    node.configure(engine="docker", docker_host=missing, max_dock_mem=10_000_000, main_sleep=600)
     daemon = node.nodaemon()
     wait_until(lambda: node.published().get("engine"), "a look", state=node.log)
     wait_until(lambda: node.published()["engine"]["problem"], "a problem", state=node.published)
@@ -366,9 +327,12 @@ def test_an_engine_that_is_not_there_starts_nothing_and_the_reason_is_reported(n
     assert done.returncode == 1
     assert done.stdout.startswith("the engine does not answer: ")
     assert "Pilots: not known" in node.ctl("status").stdout
+    done = node.ctl("force-stop")
+    assert done.returncode == ExitCode.ENGINE, "it says so at once"
+    assert "the engine does not answer" in done.stderr
+    assert "`planctonctl stop` ends the daemon alone" in done.stderr
     assert daemon.poll() is None, "it waits"
-    daemon.terminate()
-    assert daemon.wait(60) == 0
+    assert node.ctl("stop").returncode == 0
     done = node.ctl("force-stop")
     assert done.returncode == ExitCode.ENGINE, "nobody knows whether pilots are left"
     assert done.stderr.count("\n") == 1 and missing in done.stderr
@@ -378,20 +342,20 @@ def test_an_engine_that_is_not_there_starts_nothing_and_the_reason_is_reported(n
 # Back-offs over a restart
 
 
-def test_a_breaker_that_is_open_stays_so_over_a_restart(node: Node) -> None:
+def test_pilots_that_cannot_run_open_the_breaker_and_it_stays_so_over_a_restart(
+    node: Node,
+) -> None:
     node.configure(docker_cmd="/nowhere/worker", breaker_backoff=600)
-    first = node.nodaemon()
-    wait_until(
-        lambda: node.published().get("breaker", {}).get("state") == "open",
-        "an open breaker",
-        state=node.log,
-    )
+    node.nodaemon()
+    node.wait_for_breaker()
+    said = node.ctl("explain").stdout
+    assert "cannot run '/nowhere/worker': No such file or directory" in said
+    assert node.published()["counts"]["started"] <= 4 + 2
     wait_until(lambda: not node.published()["pilots"], "all removed", state=node.published)
     before = node.published()["breaker"]
-    first.kill()
-    first.wait()
+    node.kill()
     second = node.nodaemon()
-    wait_until(lambda: node.published()["daemon"]["pid"] == second.pid, "a look", state=node.log)
+    node.wait_for_daemon(second)
     after = node.published()["breaker"]
     assert (after["state"], after["reason"]) == ("open", before["reason"])
     assert 0 < after["next_probe_in"] <= before["next_probe_in"]

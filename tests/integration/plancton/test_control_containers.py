@@ -3,11 +3,9 @@
 from typing import Any
 
 from tests.support.node_daemon import Node
+from tests.support.real_docker import SLEEPS
 from tests.support.services.engines import DockerService
 from tests.support.waiting import wait_until
-
-#: Ends when it is asked to; a first process is not ended by SIGTERM without a handler.
-SLEEPER = ["sh", "-c", "trap 'exit 143' TERM; sleep 600 & wait"]
 
 
 def containers(service: DockerService) -> set[str]:
@@ -21,9 +19,7 @@ def containers(service: DockerService) -> set[str]:
 def test_status_shows_each_container_with_its_image_and_health_is_good(
     node: Node, values: dict[str, Any]
 ) -> None:
-    node.configure(**values, docker_cmd=SLEEPER)
-    node.nodaemon()
-    names = node.wait_for(3)
+    names = node.fill(**values, docker_cmd=[*SLEEPS])
     wait_until(
         lambda: all(p["memory_bytes"] is not None for p in node.published()["pilots"]),
         "the use of each",
@@ -42,10 +38,8 @@ def test_status_shows_each_container_with_its_image_and_health_is_good(
 def test_from_processes_to_containers_without_losing_a_pilot(
     node: Node, values: dict[str, Any], docker_service: DockerService
 ) -> None:
-    node.configure(main_sleep=0.2)
-    node.nodaemon()
-    processes = node.wait_for(3)
-    node.configure(**values, docker_cmd=SLEEPER, max_docks=5)
+    processes = node.fill(main_sleep=0.2)
+    node.configure(**values, docker_cmd=[*SLEEPS], max_docks=5)
     both = node.wait_for(5)
     assert {name: both.get(name) for name in processes} == processes
     assert containers(docker_service) == set(both) - set(processes)
@@ -59,9 +53,7 @@ def test_logs_shows_what_a_container_printed_also_after_it_was_removed(
     node: Node, values: dict[str, Any]
 ) -> None:
     script = "trap 'exit 143' TERM; echo hello; sleep 600 & wait"
-    node.configure(**{**values, "max_docks": 1, "docker_cmd": ["sh", "-c", script]})
-    node.nodaemon()
-    (name,) = node.wait_for(1)
+    (name,) = node.fill(1, **{**values, "max_docks": 1, "docker_cmd": ["sh", "-c", script]})
     wait_until(lambda: node.ctl("logs", name).stdout == "hello\n", "the container's output")
     assert node.ctl("drain", "--deadline=0.1").returncode == 0
     wait_until(lambda: f"{name}  ended\n" in node.ctl("logs").stdout, "the kept output")

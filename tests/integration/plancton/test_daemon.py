@@ -16,11 +16,8 @@ from tests.support.waiting import wait_until
 
 
 def test_a_daemon_killed_with_9_leaves_its_pilots_to_the_next_one(node: Node) -> None:
-    node.configure()
-    first = node.nodaemon()
-    before = node.wait_for(3)
-    first.kill()
-    first.wait()
+    before = node.fill()
+    node.kill()
     second = node.nodaemon()
     after = node.wait_for(3, second)
     assert after == before, "same names, same processes: none killed, none doubled"
@@ -28,11 +25,8 @@ def test_a_daemon_killed_with_9_leaves_its_pilots_to_the_next_one(node: Node) ->
 
 
 def test_what_ends_while_no_daemon_runs_is_seen_by_the_next_one(node: Node) -> None:
-    node.configure(docker_cmd="sh -c 'while [ ! -e go ]; do sleep 0.02; done; exit 7'")
-    first = node.nodaemon()
-    before = node.wait_for(3)
-    first.kill()
-    first.wait()
+    before = node.fill(docker_cmd="sh -c 'while [ ! -e go ]; do sleep 0.02; done; exit 7'")
+    node.kill()
     name = sorted(before)[0]
     (node.rundir / "pilots" / name / "scratch" / "go").touch()
     wait_until((node.rundir / "pilots" / name / "exit.json").exists, "the end noted")
@@ -52,11 +46,7 @@ def test_killed_again_and_again_at_any_moment_it_never_loses_nor_doubles_a_pilot
     dice = random.Random(1234)
     for _ in range(15):
         daemon = node.nodaemon()
-        wait_until(
-            lambda pid=daemon.pid: node.published()["daemon"]["pid"] == pid,
-            "a daemon at work",
-            state=node.log,
-        )
+        node.wait_for_daemon(daemon)
         pause = dice.uniform(0.0, 0.4)
         try:
             daemon.wait(pause)
@@ -105,11 +95,8 @@ def test_force_stop_leaves_nothing_not_even_what_left_its_session(node: Node) ->
 
 
 def test_force_stop_ends_what_a_killed_daemon_left(node: Node) -> None:
-    node.configure()
-    daemon = node.nodaemon()
-    node.wait_for(3)
-    daemon.kill()
-    daemon.wait()
+    node.fill()
+    node.kill()
     done = node.ctl("force-stop")
     assert (done.returncode, done.stdout) == (0, "neither the daemon nor a pilot is running\n")
     assert node.marked() == set()
@@ -127,7 +114,7 @@ def test_drain_stop_lets_pilots_end_and_then_ends(node: Node) -> None:
     assert daemon.wait(60) == 0
     assert node.published()["counts"]["started"] == 3
     again = node.nodaemon()
-    wait_until(lambda: node.published()["daemon"]["pid"] == again.pid, "a daemon at work")
+    node.wait_for_daemon(again)
     assert node.published()["mode"] == "drain", "drained until somebody resumes it"
     assert node.ctl("resume").returncode == 0
     wait_until(lambda: len(node.running()) == 3, "3 pilots", state=node.log)
@@ -142,6 +129,8 @@ def test_start_and_stop_in_the_background(node: Node) -> None:
     again = node.ctl("start")
     assert again.returncode == ExitCode.ALREADY_RUNNING
     assert "runs with" in again.stderr
+    logged = (node.directory / "log" / "plancton.log").read_text()
+    assert "plancton-worker-" in logged and " INFO " in logged
     done = node.ctl("stop")
     assert (done.returncode, done.stdout) == (0, "stopped; pilots that go on: 3\n")
     done = node.ctl("start")
@@ -170,17 +159,11 @@ def test_a_second_daemon_is_refused(node: Node) -> None:
 
 
 def test_a_pilot_that_ends_is_replaced_without_waiting_for_the_timer(node: Node) -> None:
-    node.configure(main_sleep=600)
-    node.nodaemon()
-    before = node.wait_for(3)
+    before = node.fill(main_sleep=600)
     victim, pid = sorted(before.items())[0]
     began = time.monotonic()
     os.kill(pid, signal.SIGKILL)
-    wait_until(
-        lambda: len(node.running()) == 3 and victim not in node.running(),
-        "a replacement",
-        state=node.log,
-    )
+    node.wait_for_others(victim)
     # Some 50 ms on a free machine; the bound only tells it from a timer.
     assert time.monotonic() - began < 5.0
     (seen,) = node.published()["ended"]
@@ -191,9 +174,7 @@ def test_a_pilot_that_ends_is_replaced_without_waiting_for_the_timer(node: Node)
 
 
 def test_status_and_explain_show_what_runs_and_why(node: Node) -> None:
-    node.configure()
-    node.nodaemon()
-    names = node.wait_for(3)
+    names = node.fill()
     wait_until(lambda: node.published()["host"]["pilots_cpus"] is not None, "a CPU reading")
     done = node.ctl("status")
     assert done.returncode == 0
@@ -210,9 +191,7 @@ def test_status_and_explain_show_what_runs_and_why(node: Node) -> None:
 
 
 def test_a_bad_new_configuration_changes_nothing_and_is_reported_everywhere(node: Node) -> None:
-    node.configure(main_sleep=0.2)
-    node.nodaemon()
-    before = node.wait_for(3)
+    before = node.fill(main_sleep=0.2)
     node.configure(max_dokcs=9)
     wait_until(lambda: node.published()["config"]["problem"], "the problem", state=node.published)
     text = "unknown key 'max_dokcs'; did you mean 'max_docks'?"
@@ -222,28 +201,6 @@ def test_a_bad_new_configuration_changes_nothing_and_is_reported_everywhere(node
     node.configure(max_docks=4, main_sleep=0.2)
     node.wait_for(4)
     assert node.published()["config"]["problem"] == ""
-
-
-def test_sighup_reads_the_configuration_now(node: Node) -> None:
-    node.configure(updateconfig=3600, main_sleep=600)
-    daemon = node.nodaemon()
-    node.wait_for(3)
-    node.configure(updateconfig=3600, main_sleep=600, max_docks=5)
-    daemon.send_signal(signal.SIGHUP)
-    node.wait_for(5)
-
-
-def test_pilots_that_cannot_run_open_the_breaker_and_the_reason_is_reported(node: Node) -> None:
-    node.configure(docker_cmd="/nowhere/thyme-worker", breaker_backoff=600)
-    node.nodaemon()
-    wait_until(
-        lambda: node.published().get("breaker", {}).get("state") == "open",
-        "an open breaker",
-        state=node.log,
-    )
-    said = node.ctl("explain").stdout
-    assert "cannot run '/nowhere/thyme-worker': No such file or directory" in said
-    assert node.published()["counts"]["started"] <= 4 + 2
 
 
 def test_pilots_without_work_back_off_to_one_probe(node: Node) -> None:

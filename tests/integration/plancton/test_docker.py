@@ -46,11 +46,10 @@ def test_what_the_node_mounts_later_shows_in_a_pilot(bench: DockerTest, tmp_path
     for words in (["mount", "--bind", own, own], ["mount", "--make-shared", own]):
         subprocess.run(words, check=True)
     try:
-        name = bench.start(
+        name = bench.start_running(
             "sh", "-c", "until [ -e /cvmfs/repository/file ]; do sleep 0.1; done; exit 7",
             binds=(f"{own}:/cvmfs",),
         )  # fmt: skip
-        bench.until(name, PilotState.RUNNING)
         subprocess.run(["mount", "-t", "tmpfs", "none", own / "repository"], check=True)
         (own / "repository/file").write_text("")
         assert bench.until(name, PilotState.EXITED).exit_code == 7
@@ -122,8 +121,7 @@ def test_further_settings_reach_the_pilot(bench: DockerTest) -> None:
 
 
 def test_the_limits_of_2017_hold(bench: DockerTest) -> None:
-    name = bench.start(max_dock_mem=50_000_000, max_dock_swap=0, cpus_per_dock=0.5)
-    bench.until(name, PilotState.RUNNING)
+    name = bench.start_running(max_dock_mem=50_000_000, max_dock_swap=0, cpus_per_dock=0.5)
     made = bench.client.inspect_container(name)["HostConfig"]
     assert (made["Memory"], made["MemorySwap"]) == (50_000_000, 50_000_000)
     assert made["NanoCpus"] == 500_000_000
@@ -150,8 +148,7 @@ def test_a_pilot_that_takes_too_much_memory_ends_with_the_reason(bench: DockerTe
 def test_init_passes_sigterm_on_to_a_command_that_has_no_handler(bench: DockerTest) -> None:
     if not bench.client.info().get("InitBinary") or not Path("/usr/bin/docker-init").exists():
         pytest.skip("this engine has no init")
-    name = bench.start("sleep", "600", init=True)
-    bench.until(name, PilotState.RUNNING)
+    name = bench.start_running("sleep", "600", init=True)
     bench.engine.stop(name, 600.0)
     assert bench.until(name, PilotState.EXITED).exit_code == 143
 
@@ -161,8 +158,7 @@ def test_a_pilot_that_cannot_receive_sigterm_yet_gets_it_later(
 ) -> None:
     # The kernel drops the SIGTERM of a first process without a handler, as each is at first.
     script = f"until [ -e /test/go ]; do sleep 0.05; done; {SLEEPS[2]}"
-    name = bench.start("sh", "-c", script, binds=(f"{tmp_path}:/test",))
-    bench.until(name, PilotState.RUNNING)
+    name = bench.start_running("sh", "-c", script, binds=(f"{tmp_path}:/test",))
     bench.engine.stop(name, 600.0)
     assert bench.until(name, PilotState.STOPPING).asked_to_stop
     (tmp_path / "go").touch()
@@ -173,8 +169,7 @@ def test_a_pilot_joins_the_networks_that_are_named(bench: DockerTest) -> None:
     for network in ("plancton-a", "plancton-b"):
         bench.client.create_network(network, driver="bridge", internal=True)
     try:
-        name = bench.start(networks=("plancton-a", "plancton-b"))
-        bench.until(name, PilotState.RUNNING)
+        name = bench.start_running(networks=("plancton-a", "plancton-b"))
         joined = bench.client.inspect_container(name)["NetworkSettings"]["Networks"]
         assert set(joined) == {"plancton-a", "plancton-b"}
         bench.service.remove_containers()
@@ -187,8 +182,7 @@ def test_a_container_with_more_files_than_can_be_added_up_has_no_size(
     bench: DockerTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = "cd /tmp; seq 20000 | busybox xargs touch; echo x > 1; echo made; sleep 600"
-    name = bench.start("sh", "-c", script)
-    bench.until(name, PilotState.RUNNING)
+    name = bench.start_running("sh", "-c", script)
     container = bench.client.inspect_container(name)["Id"]
     wait_until(lambda: b"made" in bench.client.logs(name), "its files")
     assert bench.engine._api.read_size(container) == 2

@@ -61,9 +61,7 @@ def test_an_owner_who_takes_every_core_evicts_no_pilot_where_cpu_idle_protects_h
 def test_the_kernel_knows_that_the_oldest_pilot_comes_first(
     node: Node, values: dict[str, Any], cgroup_name: str
 ) -> None:
-    node.configure(**values, docker_cmd=["sleep", "600"], max_docks=1)
-    node.nodaemon()
-    (oldest,) = node.wait_for(1)
+    (oldest,) = node.fill(1, **values, docker_cmd=["sleep", "600"], max_docks=1)
     if node.published()["protection"]["cpu"] != "idle":
         pytest.skip("this kernel has no cpu.idle")
     with yield_to_all(cgroup_name.partition("/")[0]):

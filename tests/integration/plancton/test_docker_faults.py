@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.node_daemon import Node, gone
-from tests.support.services.engines import IMAGE, DockerService
+from tests.support.container_node import ContainerNode
+from tests.support.node_daemon import gone
+from tests.support.services.engines import DockerService
 from tests.support.services.fixtures import CGROUPS
 from tests.support.waiting import wait_until
 
@@ -28,28 +29,8 @@ exec runc "$@"
 """
 
 
-class DockerNode(Node):
+class DockerNode(ContainerNode):
     """A node on a Docker engine that the test may break."""
-
-    def __init__(self, directory: Path, service: DockerService, cgroup: str) -> None:
-        super().__init__(directory)
-        self.service, self.cgroup = service, cgroup
-
-    def configure(self, **values: Any) -> None:
-        super().configure(
-            **{
-                "engine": "docker",
-                "docker_host": self.service.host,
-                "docker_image": IMAGE,
-                "docker_cmd": ["sh", "-c", "trap 'exit 143' TERM; sleep 600 & wait"],
-                "cgroup_parent": self.cgroup,
-                "networks": ["none"],
-                "max_dock_mem": 20_000_000,
-                "main_sleep": 0.5,
-                "quick_death": 0,
-                **values,
-            }
-        )
 
     def explained(self) -> str:
         return self.ctl("explain").stdout
@@ -72,14 +53,27 @@ class DockerNode(Node):
     def engine_problem(self) -> str:
         return str((self.published().get("engine") or {}).get("problem") or "")
 
+    def wait_for_trouble(self) -> None:
+        wait_until(self.engine_problem, "the daemon to notice", 60.0, self.log)
+
+    def wait_for_an_answer(self) -> None:
+        wait_until(lambda: not self.engine_problem(), "it to be seen again", 60.0, self.log)
+
+    def kill_docker(self) -> None:
+        os.kill(self.service.pid, signal.SIGKILL)
+        self.service.programs[-1].process.wait()
+
     def started(self) -> int:
         return int(self.published()["counts"]["started"])
+
+
+MakeNode = Callable[..., DockerNode]
 
 
 @pytest.fixture
 def make_node(
     tmp_path: Path, make_docker: Callable[..., DockerService], cgroup_name: str
-) -> Iterator[Callable[..., DockerNode]]:
+) -> Iterator[MakeNode]:
     made: list[DockerNode] = []
 
     def make(*options: str, **what: Any) -> DockerNode:
@@ -92,61 +86,51 @@ def make_node(
 
 
 def test_docker_stopped_and_started_again_loses_no_pilot_and_starts_none_twice(
-    make_node: Callable[..., DockerNode],
+    make_node: MakeNode,
 ) -> None:
     node = make_node(LIVE)
     node.configure()
     daemon = node.nodaemon()
     before = node.wait_for(3)
     node.service.programs[-1].end()
-    wait_until(node.engine_problem, "the daemon to notice", state=node.log)
+    node.wait_for_trouble()
     assert node.published()["pilots"] is None, "unknown, which is not zero"
     assert "The engine does not answer: nothing is started or stopped" in node.explained()
     assert "no engine listens there" in node.explained()
     assert not any(gone(pid) for pid in before.values()), "pilots go on"
     node.service.start_dockerd()
-    wait_until(lambda: not node.engine_problem(), "it to be seen again", 60.0, node.log)
+    node.wait_for_an_answer()
     assert node.wait_for(3) == before, "the same pilots, the same processes"
     assert node.started() == 3
     assert daemon.poll() is None
 
 
 def test_docker_restarted_without_live_restore_is_filled_again_and_not_over(
-    make_node: Callable[..., DockerNode],
+    make_node: MakeNode,
 ) -> None:
     node = make_node()
-    node.configure()
-    node.nodaemon()
-    before = node.wait_for(3)
+    before = node.fill()
     node.service.programs[-1].end()
     node.service.start_dockerd()
-    wait_until(
-        lambda: len(node.running()) == 3 and not set(node.running()) & set(before),
-        "three new pilots",
-        60.0,
-        node.log,
-    )
+    node.wait_for_others(*before)
     wait_until(lambda: list(node.containers().values()) == ["running"] * 3, "only these",
                state=node.containers)  # fmt: skip
     assert node.started() == 6
 
 
-def test_a_docker_killed_with_9_is_no_worse(make_node: Callable[..., DockerNode]) -> None:
+def test_a_docker_killed_with_9_is_no_worse(make_node: MakeNode) -> None:
     node = make_node(LIVE)
-    node.configure()
-    node.nodaemon()
-    before = node.wait_for(3)
-    os.kill(node.service.pid, signal.SIGKILL)
-    node.service.programs[-1].process.wait()
-    wait_until(node.engine_problem, "the daemon to notice", state=node.log)
+    before = node.fill()
+    node.kill_docker()
+    node.wait_for_trouble()
     node.service.start_dockerd()
-    wait_until(lambda: not node.engine_problem(), "it to be seen again", 60.0, node.log)
+    node.wait_for_an_answer()
     assert node.wait_for(3) == before
     assert node.started() == 3
 
 
 def test_what_a_docker_forgot_that_was_killed_during_a_start_is_ended(
-    make_node: Callable[..., DockerNode], tmp_path: Path
+    make_node: MakeNode, tmp_path: Path
 ) -> None:
     runtime, begun = tmp_path / "runtime", tmp_path / "begun"
     runtime.write_text(_FIRST_START_HANGS.format(begun=begun))
@@ -158,8 +142,7 @@ def test_what_a_docker_forgot_that_was_killed_during_a_start_is_ended(
     ((name, state),) = node.containers().items()
     assert state == "created"
     (forgotten,) = node.list_processes()
-    os.kill(node.service.pid, signal.SIGKILL)
-    node.service.programs[-1].process.wait()
+    node.kill_docker()
     os.kill(int(begun.read_text()), signal.SIGKILL)
     assert not gone(forgotten)
     node.service.start_dockerd()
@@ -169,29 +152,23 @@ def test_what_a_docker_forgot_that_was_killed_during_a_start_is_ended(
     assert f"{name}: 1 processes that the engine had forgotten are killed" in node.log()
 
 
-def test_a_daemon_that_begins_before_docker_waits_for_it(
-    make_node: Callable[..., DockerNode],
-) -> None:
+def test_a_daemon_that_begins_before_docker_waits_for_it(make_node: MakeNode) -> None:
     node = make_node()
     node.service.programs[-1].end()
     node.configure()
     node.nodaemon()
-    wait_until(node.engine_problem, "the daemon to say so", state=node.log)
+    node.wait_for_trouble()
     node.service.start_dockerd()
     node.wait_for(3)
 
 
-def test_a_docker_that_hangs_is_reported_and_nothing_is_started_twice(
-    make_node: Callable[..., DockerNode],
-) -> None:
+def test_a_docker_that_hangs_is_reported_and_nothing_is_started_twice(make_node: MakeNode) -> None:
     node = make_node(LIVE)
-    node.configure()
-    node.nodaemon()
-    before = node.wait_for(3)
+    before = node.fill()
     node.service.programs[-1].stop()
     victim = min(before)
     os.kill(before[victim], signal.SIGKILL)  # there is something to replace meanwhile
-    wait_until(node.engine_problem, "the daemon to notice", 60.0, node.log)
+    node.wait_for_trouble()
     assert "no answer in time" in node.explained()
     assert node.started() == 3
     node.service.programs[-1].signal(signal.SIGCONT)
@@ -208,41 +185,31 @@ def test_a_docker_that_hangs_is_reported_and_nothing_is_started_twice(
 
 
 def test_a_docker_that_hangs_while_pilots_start_ends_with_the_right_number(
-    make_node: Callable[..., DockerNode],
+    make_node: MakeNode,
 ) -> None:
     node = make_node(LIVE)
     node.configure(max_docks=8)
     node.nodaemon()
     wait_until(lambda: node.containers(), "the first container", state=node.log)
     node.service.programs[-1].stop()
-    wait_until(node.engine_problem, "the daemon to notice", 60.0, node.log)
+    node.wait_for_trouble()
     node.service.programs[-1].signal(signal.SIGCONT)
     wait_until(lambda: len(node.running()) == 8, "eight pilots", 60.0, node.log)
     assert sorted(node.containers().values()) == ["running"] * 8
 
 
-def test_containers_removed_under_our_feet_are_replaced(
-    make_node: Callable[..., DockerNode],
-) -> None:
+def test_containers_removed_under_our_feet_are_replaced(make_node: MakeNode) -> None:
     node = make_node()
-    node.configure()
-    node.nodaemon()
-    before = node.wait_for(3)
+    before = node.fill()
     client = node.service.client
     for name in before:
         client.remove_container(name, force=True)
     client.close()
-    wait_until(
-        lambda: len(node.running()) == 3 and not set(node.running()) & set(before),
-        "three new pilots",
-        state=node.log,
-    )
+    node.wait_for_others(*before)
     assert node.started() == 6
 
 
-def test_a_full_disk_opens_the_breaker_with_the_reason_and_is_got_over(
-    make_node: Callable[..., DockerNode],
-) -> None:
+def test_a_full_disk_opens_the_breaker_with_the_reason_and_is_got_over(make_node: MakeNode) -> None:
     node = make_node(disk=40_000_000)
     assert node.service.disk is not None
     filler = node.service.disk / "filler"
@@ -261,14 +228,13 @@ def test_a_full_disk_opens_the_breaker_with_the_reason_and_is_got_over(
 
 
 def test_a_daemon_killed_while_it_fills_leaves_no_pilot_behind_and_starts_none_twice(
-    make_node: Callable[..., DockerNode],
+    make_node: MakeNode,
 ) -> None:
     node = make_node()
     node.configure(max_docks=6)
-    first = node.nodaemon()
+    node.nodaemon()
     wait_until(lambda: len(node.containers()) >= 2, "some containers", state=node.log)
-    first.kill()
-    first.wait()
+    node.kill()
     second = node.nodaemon()
     wait_until(
         lambda: node.published()["daemon"]["pid"] == second.pid
@@ -280,12 +246,10 @@ def test_a_daemon_killed_while_it_fills_leaves_no_pilot_behind_and_starts_none_t
 
 
 def test_pilots_outlive_a_stop_and_force_stop_ends_them_without_a_daemon(
-    make_node: Callable[..., DockerNode],
+    make_node: MakeNode,
 ) -> None:
     node = make_node()
-    node.configure()
-    node.nodaemon()
-    before = node.wait_for(3)
+    before = node.fill()
     assert node.ctl("stop").returncode == 0
     assert set(node.containers()) == set(before)
     done = node.ctl("force-stop")

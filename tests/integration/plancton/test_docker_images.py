@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.node_daemon import Node
+from tests.support.container_node import ContainerNode
 from tests.support.services import images
 from tests.support.services.engines import DockerService
 from tests.support.services.registry import Registry
@@ -16,35 +16,24 @@ from tests.support.waiting import wait_until
 REPOSITORY = "site/worker"
 
 
-class ImageNode(Node):
+class ImageNode(ContainerNode):
     """A node whose pilots are made from ``site/worker:stable`` of a private registry."""
 
     def __init__(
         self, directory: Path, service: DockerService, registry: Registry, cgroup: str
     ) -> None:
-        super().__init__(directory)
-        self.service, self.registry, self.cgroup = service, registry, cgroup
-        self.client = service.client
+        super().__init__(directory, service, cgroup)
+        self.registry, self.client = registry, service.client
         self.image = f"{registry.name}/{REPOSITORY}:stable"
         self.credentials = directory / "docker-config.json"
 
     def configure(self, **values: Any) -> None:
-        super().configure(
-            **{
-                "engine": "docker",
-                "docker_host": self.service.host,
-                "docker_image": self.image,
-                "docker_cmd": ["sh", "-c", "trap 'exit 143' TERM; sleep 600 & wait"],
-                "registry_config": str(self.credentials),
-                "cgroup_parent": self.cgroup,
-                "networks": ["none"],
-                "max_dock_mem": 20_000_000,
-                "main_sleep": 0.5,
-                "quick_death": 0,
-                "labels": {"test": self.directory.name},
-                **values,
-            }
-        )
+        known = {
+            "docker_image": self.image,
+            "registry_config": str(self.credentials),
+            "labels": {"test": self.directory.name},
+        }
+        super().configure(**(known | values))
 
     def push(self, build: str, tag: str = "stable") -> str:
         return self.registry.push(REPOSITORY, tag, images.busybox(build=build))
@@ -62,6 +51,12 @@ class ImageNode(Node):
 
     def image_status(self) -> dict[str, Any]:
         return self.published().get("image") or {}
+
+    def wait_for_build(self, digest: str) -> None:
+        wait_until(lambda: self.image_status().get("digest") == digest, "the build", state=self.log)
+
+    def wait_for_failed_pull(self) -> None:
+        wait_until(lambda: self.image_status().get("problem"), "the failed pull", state=self.log)
 
     def clean(self) -> None:
         try:
@@ -90,9 +85,7 @@ def test_a_missing_image_is_pulled_with_the_credentials_of_the_docker_config(
     node: ImageNode,
 ) -> None:
     digest = node.push("A")
-    node.configure()
-    node.nodaemon()
-    pilots = node.wait_for(3)
+    pilots = node.fill()
     assert node.digests() == [digest] * 3
     assert node.build_of(min(pilots)) == "A"
     labels = node.client.inspect_container(min(pilots))["Config"]["Labels"]
@@ -102,22 +95,16 @@ def test_a_missing_image_is_pulled_with_the_credentials_of_the_docker_config(
 
 def test_a_new_build_of_a_tag_rolls_in_without_touching_running_pilots(node: ImageNode) -> None:
     first = node.push("A")
-    node.configure(image_expiration=0.5)
-    node.nodaemon()
-    before = node.wait_for(3)
+    before = node.fill(image_expiration=0.5)
     second = node.push("B")
     assert second != first
-    wait_until(lambda: node.image_status().get("digest") == second, "the new build", state=node.log)
+    node.wait_for_build(second)
     assert node.wait_for(3) == before, "pilots that run are left alone"
     assert node.digests() == [first] * 3
     # Each that ends is replaced by one of the new build.
     victim = min(before)
     node.client.kill(victim)
-    wait_until(
-        lambda: victim not in node.running() and len(node.running()) == 3,
-        "its replacement",
-        state=node.log,
-    )
+    node.wait_for_others(victim)
     assert node.digests() == [first, first, second]
     (fresh,) = set(node.running()) - set(before)
     assert (node.build_of(fresh), node.build_of(max(before))) == ("B", "A")
@@ -125,11 +112,9 @@ def test_a_new_build_of_a_tag_rolls_in_without_touching_running_pilots(node: Ima
 
 def test_a_replaced_build_goes_with_its_last_pilot(node: ImageNode) -> None:
     old = node.push("A")
-    node.configure(image_expiration=0.5)
-    node.nodaemon()
-    before = node.wait_for(3)
+    before = node.fill(image_expiration=0.5)
     new = node.push("B")
-    wait_until(lambda: node.image_status().get("digest") == new, "the new build", state=node.log)
+    node.wait_for_build(new)
     reference = f"{node.registry.name}/{REPOSITORY}@{old}"
     assert node.client.inspect_image(reference), "its pilots still run"
     for name in before:
@@ -144,18 +129,12 @@ def test_a_replaced_build_goes_with_its_last_pilot(node: ImageNode) -> None:
 
 def test_a_registry_that_is_gone_leaves_the_image_in_use_and_is_reported(node: ImageNode) -> None:
     digest = node.push("A")
-    node.configure(image_expiration=0.5)
-    node.nodaemon()
-    before = node.wait_for(3)
+    before = node.fill(image_expiration=0.5)
     node.registry.down()
-    wait_until(lambda: node.image_status().get("problem"), "the failed pull", state=node.log)
+    node.wait_for_failed_pull()
     victim = min(before)
     node.client.kill(victim)
-    wait_until(
-        lambda: victim not in node.running() and len(node.running()) == 3,
-        "its replacement",
-        state=node.log,
-    )
+    node.wait_for_others(victim)
     assert node.digests() == [digest] * 3
     # how it failed depends on when the registry went
     assert "the last pull failed: " in node.ctl("explain").stdout
@@ -166,7 +145,7 @@ def test_an_image_that_may_not_be_pulled_starts_nothing_and_says_why(node: Image
     node.credentials.unlink()
     node.configure()
     node.nodaemon()
-    wait_until(lambda: node.image_status().get("problem"), "the refusal", state=node.log)
+    node.wait_for_failed_pull()
     assert node.running() == {}
     explained = node.ctl("explain")
     told = f"Image {re.escape(node.image)} is not there: (it is being .*; )?the last pull failed"
@@ -183,21 +162,17 @@ def test_another_image_in_the_configuration_is_used_at_once_for_new_pilots(
 ) -> None:
     node.push("A")
     other = node.push("B", tag="next")
-    node.configure()
-    node.nodaemon()
-    before = node.wait_for(3)
+    before = node.fill()
     node.configure(docker_image=f"{node.registry.name}/{REPOSITORY}:next")
-    wait_until(lambda: node.image_status().get("digest") == other, "the other", state=node.log)
+    node.wait_for_build(other)
     assert set(node.wait_for(3)) == set(before)
 
 
 def test_an_image_that_cannot_be_found_leaves_the_one_of_before_in_use(node: ImageNode) -> None:
     digest = node.push("A")
-    node.configure()
-    node.nodaemon()
-    before = node.wait_for(3)
+    before = node.fill()
     node.configure(docker_image=f"{node.registry.name}/{REPOSITORY}:mistyped")
-    wait_until(lambda: node.image_status().get("problem"), "the failed pull", state=node.log)
+    node.wait_for_failed_pull()
     node.client.kill(min(before))
     wait_until(lambda: len(set(node.running()) - set(before)) == 1, "a replacement", state=node.log)
     assert node.digests() == [digest] * 3

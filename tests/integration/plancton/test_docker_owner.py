@@ -46,13 +46,11 @@ def test_a_host_that_refuses_the_protection_still_runs_pilots_and_says_so(
     made = DockerTest(docker_service, cgroup_name)
     made.engine = DockerEngine(docker_service.host, cgroup_name, tmp_path / "nothing")
     try:
-        name = made.start()
-        made.until(name, PilotState.RUNNING)
+        made.start_running()
         protection = made.engine.prepare(Config(docker_image=IMAGE), FACTS).protection
         assert protection is not None and "by eviction alone" in protection.sentence
         # Without the group the engine is asked for each container.
-        busy = made.start(*BUSY)
-        made.until(busy, PilotState.RUNNING)
+        busy = made.start_running(*BUSY)
 
         def used() -> float:
             made.engine.list_pilots()
@@ -65,8 +63,7 @@ def test_a_host_that_refuses_the_protection_still_runs_pilots_and_says_so(
 
 
 def test_one_read_gives_what_pilots_use_and_it_never_decreases(bench: DockerTest) -> None:
-    name = bench.start(*BUSY)
-    bench.until(name, PilotState.RUNNING)
+    name = bench.start_running(*BUSY)
     first = bench.engine.read_usage().cpu_seconds
     wait_until(lambda: bench.engine.read_usage().cpu_seconds > first + 0.2, "CPU time used")
     used = bench.engine.read_usage()

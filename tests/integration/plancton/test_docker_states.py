@@ -13,8 +13,7 @@ from tests.support.waiting import wait_until
 
 
 def test_a_paused_pilot_counts_and_can_be_ended(bench: DockerTest) -> None:
-    name = bench.start()
-    bench.until(name, PilotState.RUNNING)
+    name = bench.start_running()
     bench.client.pause(name)
     wait_until(lambda: bench.until(name, PilotState.RUNNING).detail == "paused", "paused")
     bench.engine.stop(name, 5.0)
@@ -22,8 +21,7 @@ def test_a_paused_pilot_counts_and_can_be_ended(bench: DockerTest) -> None:
 
 
 def test_a_paused_pilot_can_be_killed(bench: DockerTest) -> None:
-    name = bench.start()
-    bench.until(name, PilotState.RUNNING)
+    name = bench.start_running()
     bench.client.pause(name)
     bench.engine.stop(name, 0.0)
     assert bench.until(name, PilotState.EXITED).exit_code == 137
@@ -84,8 +82,7 @@ def test_what_was_made_and_never_started_is_then_cleared_away(
 
 
 def test_a_pilot_that_is_removed_under_our_feet_is_gone_without_an_error(bench: DockerTest) -> None:
-    name = bench.start()
-    bench.until(name, PilotState.RUNNING)
+    name = bench.start_running()
     bench.client.remove_container(name, force=True)
     assert bench.engine.list_pilots() == ()
     bench.engine.stop(name, 1.0)

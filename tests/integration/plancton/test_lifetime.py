@@ -13,9 +13,7 @@ COMMAND = ["sh", "-c", TELLS]
 
 
 def test_a_pilot_reads_until_when_it_may_live(node: Node) -> None:
-    node.configure(max_docks=1, docker_cmd=COMMAND, max_ttl=3600)
-    node.nodaemon()
-    (name,) = node.wait_for(1)
+    (name,) = node.fill(1, max_docks=1, docker_cmd=COMMAND, max_ttl=3600)
     output = node.rundir / "pilots" / name / "output"
     wait_until(lambda: output.read_text().count("\n") == 2, "what it was told", state=node.log)
     life, until = map(int, output.read_text().split())

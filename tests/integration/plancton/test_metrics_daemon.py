@@ -27,35 +27,29 @@ def hole() -> Iterator[int]:
 def test_a_target_that_never_answers_delays_neither_the_loop_nor_the_end(
     node: Node, hole: int
 ) -> None:
-    node.configure(influxdb_url=f"http://127.0.0.1:{hole}#db", metrics_interval=1, main_sleep=0.2)
-    daemon = node.nodaemon()
-    pilots = node.wait_for(3)
+    pilots = node.fill(
+        influxdb_url=f"http://127.0.0.1:{hole}#db", metrics_interval=1, main_sleep=0.2
+    )
     first = node.published()["looked"]
     wait_until(lambda: node.published()["looked"] > first + 3.0, "the loop to go on", 60.0)
     # a pilot that ends is replaced although a request hangs
     victim = min(pilots)
     os.kill(pilots[victim], signal.SIGKILL)
-    wait_until(
-        lambda: victim not in node.running() and len(node.running()) == 3, "its replacement",
-        state=node.log,
-    )  # fmt: skip
-    daemon.terminate()
-    assert daemon.wait(60) == 0
+    node.wait_for_others(victim)
+    node.terminate()
 
 
 def test_two_targets_get_the_same_and_the_page_and_the_day_as_well(
     node: Node, influxdb: InfluxServer, tmp_path: Path
 ) -> None:
     here, page = f"http://127.0.0.1:{influxdb.port}", f"127.0.0.1:{free_port()}"
-    node.configure(
+    node.fill(
         influxdb_url=[f"{here}#one_{tmp_path.name}", f"{here}#other_{tmp_path.name}"],
         metrics_interval=1,
         main_sleep=0.2,
         site="here",
         prometheus=page,
     )
-    daemon = node.nodaemon()
-    node.wait_for(3)
     for database in ("one", "other"):
         name = f"{database}_{tmp_path.name}"
         wait_until(lambda name=name: name in influxdb.databases(), "the database", 60.0)
@@ -69,8 +63,7 @@ def test_two_targets_get_the_same_and_the_page_and_the_day_as_well(
         )
     with urllib.request.urlopen(f"http://{page}/metrics", timeout=20) as answer:
         assert b"plancton_pilots_running" in answer.read()
-    daemon.terminate()
-    daemon.wait(60)
+    node.terminate()
     done = node.ctl("report", "--output", str(tmp_path / "day.html"))
     assert done.returncode == 0, done.stderr
     assert "1 of 1440 minutes" in (text := (tmp_path / "day.html").read_text()) or "2 of" in text

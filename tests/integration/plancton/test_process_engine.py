@@ -22,6 +22,7 @@ from plancton.errors import EngineUnavailable, StartFailed
 from plancton.model import PilotState
 from tests.support.engine_contract import EngineUser
 from tests.support.fake_node import FACTS
+from tests.support.node_daemon import gone
 from tests.support.waiting import wait_until
 
 
@@ -78,11 +79,6 @@ def test_another_user_of_a_pilot_of_roots_reaches_its_place_and_nothing_else(uma
             place.clean()
     assert len(said) == 4
     assert all("Permission denied" in line for line in said)
-
-
-def gone(pid: int) -> bool:
-    found = procfs.read_stat(pid)
-    return found is None or found.state in "ZX"
 
 
 #: A pilot whose child left its session and its parent, and ignores what it can.
@@ -197,28 +193,23 @@ def test_cpu_time_of_the_whole_tree_is_counted_also_after_its_end(place: Place) 
     assert after.pilots == {} and after.memory_bytes == 0
 
 
-def test_a_reused_pid_is_not_taken_for_the_pilot(place: Place) -> None:
+@pytest.mark.parametrize(
+    "change",
+    # alive, and certainly not the shim; a pid of before a reboot
+    [{"shim_pid": os.getpid()}, {"boot": "another"}],
+)
+def test_another_process_of_the_same_pid_is_not_taken_for_the_pilot(
+    place: Place, change: dict[str, object]
+) -> None:
     name = place.start("sleep 600")
     place.until(name, PilotState.RUNNING)
     state = place.pilots / name / "state.json"
     told = json.loads(state.read_text())
-    other = os.getpid()  # alive, and certainly not the shim
-    state.write_text(json.dumps({**told, "shim_pid": other}))
+    state.write_text(json.dumps(told | change))
     again = ProcessEngine(place.pilots)
     (pilot,) = again.list_pilots()
     assert (pilot.state, pilot.exit_code) == (PilotState.EXITED, None)
     again.stop(name, 0.0)  # must not signal us
-    state.write_text(json.dumps(told))
-
-
-def test_after_a_reboot_no_old_pid_is_believed(place: Place) -> None:
-    name = place.start("sleep 600")
-    place.until(name, PilotState.RUNNING)
-    state = place.pilots / name / "state.json"
-    told = json.loads(state.read_text())
-    state.write_text(json.dumps({**told, "boot": "another"}))
-    (pilot,) = ProcessEngine(place.pilots).list_pilots()
-    assert pilot.state is PilotState.EXITED
     state.write_text(json.dumps(told))
 
 

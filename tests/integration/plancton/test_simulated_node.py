@@ -12,7 +12,6 @@ from plancton.simulation.owner import parse_intervals
 from plancton.simulation.queue import JobQueue, read_lengths, take_any
 from tests.support.fake_node import GB
 from tests.support.node_daemon import CONFIG, Node
-from tests.support.waiting import wait_until
 
 #: Seconds: of a job, of the owner's work, and of the times in which the node is idle.  Each of
 #: these leaves four seconds after its last whole job, for the time that a real start takes.
@@ -40,7 +39,7 @@ def test_a_real_node_finishes_and_throws_away_what_the_simulation_says(node: Nod
 
     node.configure(**values, mem_reserve=ALL_OF_IT)
     daemon = node.nodaemon()
-    wait_until(lambda: node.published()["daemon"]["pid"] == daemon.pid, "a daemon", state=node.log)
+    node.wait_for_daemon(daemon)
     for idle in IDLE_TIMES:
         node.configure(**values)
         daemon.send_signal(signal.SIGHUP)

@@ -32,33 +32,33 @@ LEARNED = History(
 CONFIG = Config(no_work_backoff_max=300.0, breaker_backoff_max=1800.0)
 
 
-def test_back_offs_are_known_again_and_the_owner_s_load_is_not(tmp_path: Path) -> None:
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """Return the file with what was learned at the boot ``boot-1``."""
     file = tmp_path / "history.json"
     backoff_store.save(file, LEARNED, "boot-1")
-    found = backoff_store.load(file, CONFIG, 1000.0, "boot-1")
+    return file
+
+
+def test_back_offs_are_known_again_and_the_owner_s_load_is_not(saved: Path) -> None:
+    found = backoff_store.load(saved, CONFIG, 1000.0, "boot-1")
     assert found == backoff_store.select_kept(LEARNED)
     assert (found.owner_cpus, found.over_since) == (None, None)
     assert found.breaker == LEARNED.breaker
 
 
-def test_after_a_restart_of_the_node_nothing_is_known(tmp_path: Path) -> None:
-    file = tmp_path / "history.json"
-    backoff_store.save(file, LEARNED, "boot-1")
-    assert backoff_store.load(file, CONFIG, 10.0, "boot-2") == History()
+def test_after_a_restart_of_the_node_nothing_is_known(saved: Path) -> None:
+    assert backoff_store.load(saved, CONFIG, 10.0, "boot-2") == History()
 
 
-def test_no_wait_is_longer_than_the_configuration_of_today_allows(tmp_path: Path) -> None:
-    file = tmp_path / "history.json"
-    backoff_store.save(file, LEARNED, "boot-1")
+def test_no_wait_is_longer_than_the_configuration_of_today_allows(saved: Path) -> None:
     short = Config(no_work_backoff_max=5.0, breaker_backoff_max=7.0)
-    found = backoff_store.load(file, short, 1000.0, "boot-1")
+    found = backoff_store.load(saved, short, 1000.0, "boot-1")
     assert (found.no_work.next_probe, found.breaker.next_probe) == (1005.0, 1007.0)
 
 
-def test_a_pause_that_seems_to_begin_in_the_future_begins_now(tmp_path: Path) -> None:
-    file = tmp_path / "history.json"
-    backoff_store.save(file, LEARNED, "boot-1")
-    assert backoff_store.load(file, CONFIG, 500.0, "boot-1").last_eviction == 500.0
+def test_a_pause_that_seems_to_begin_in_the_future_begins_now(saved: Path) -> None:
+    assert backoff_store.load(saved, CONFIG, 500.0, "boot-1").last_eviction == 500.0
 
 
 def test_without_a_file_nothing_is_known_and_nothing_is_said(
@@ -82,16 +82,22 @@ def test_a_damaged_file_is_reported_and_not_believed(
     assert "cannot be used, back-offs begin again" in caplog.text
 
 
-def test_a_new_loop_goes_on_waiting_where_the_one_before_did(tmp_path: Path) -> None:
-    node = FakeNode(tmp_path, docker_cmd=("exit", "4"))
+def fail(rundir: Path) -> tuple[FakeNode, History]:
+    """Return a node whose pilots have just opened the breaker, and what it remembers of them."""
+    node = FakeNode(rundir, docker_cmd=("exit", "4"))
     kept: list[History] = []
     node.loop._remember = kept.append
     node.loop.run_pass(Trigger.TIMER)
     node.loop.run_pass(Trigger.EVENT)
     assert kept[-1].breaker.level == 1
+    return node, kept[-1]
+
+
+def test_a_new_loop_goes_on_waiting_where_the_one_before_did(tmp_path: Path) -> None:
+    node, failed = fail(tmp_path)
     again = FakeNode(tmp_path, docker_cmd=("exit", "4"))
     again.clock.time = node.clock.time + 5
-    again.loop._history = kept[-1]
+    again.loop._history = failed
     again.loop.run_pass(Trigger.TIMER)
     assert again.engine.changes() == [], "an upgrade is no reason to try a full node again"
     again.clock.advance(30)
@@ -110,14 +116,9 @@ def test_only_what_changed_is_written(tmp_path: Path) -> None:
 
 
 def test_a_repair_while_no_daemon_ran_is_tried_at_once(tmp_path: Path) -> None:
-    node = FakeNode(tmp_path, docker_cmd=("exit", "4"))
-    kept: list[History] = []
-    node.loop._remember = kept.append
-    node.loop.run_pass(Trigger.TIMER)
-    node.loop.run_pass(Trigger.EVENT)
-    assert kept[-1].breaker.level == 1
+    node, failed = fail(tmp_path)
     file = tmp_path / "history.json"
-    backoff_store.save(file, kept[-1], "boot-1")
+    backoff_store.save(file, failed, "boot-1")
     repaired = FakeNode(tmp_path, docker_cmd=("sleep",))
     repaired.clock.time = node.clock.time + 5
     repaired.loop._history = backoff_store.load(file, repaired.config, node.clock.time, "boot-1")

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from plancton.config.model import Config
-from plancton.model import Decision, HostFacts, HostLoad, NodeState, Pilot, PilotState
+from plancton.model import Decision, HostFacts, HostLoad, NodeState, Pilot
 from plancton.policy.capacity import limit_by_memory
 from plancton.policy.decide import decide
 from tests.support.fake_node import GB
-from tests.support.node_states import starts, text
+from tests.support.node_states import pilots, starts, text
 
 GIB = 1024**3
 FAT = HostFacts("fat", ncpus=96, ram_bytes=768 * GIB, swap_bytes=0)
@@ -24,17 +24,10 @@ def idle(facts: HostFacts) -> HostLoad:
 
 
 def decided(
-    facts: HostFacts, load: HostLoad, *pilots: Pilot, config: Config = CONFIG
+    facts: HostFacts, load: HostLoad, *seen: Pilot, config: Config = CONFIG
 ) -> tuple[int, Decision]:
-    decision = decide(NodeState(facts=facts, load=load, pilots=pilots), config, 1000.0)
+    decision = decide(NodeState(facts=facts, load=load, pilots=seen), config, 1000.0)
     return starts(decision), decision
-
-
-def running(count: int, memory: int) -> tuple[Pilot, ...]:
-    return tuple(
-        Pilot(f"p{n}", f"p{n}", PilotState.RUNNING, age=500.0, memory_bytes=memory)
-        for n in range(count)
-    )
 
 
 @pytest.mark.parametrize(("facts", "most"), [(FAT, 82), (LIGHT, 13)])
@@ -46,28 +39,28 @@ def test_memory_and_not_the_cpus_decides_how_many_start(facts: HostFacts, most: 
 
 
 def test_a_full_light_node_takes_no_fourteenth_though_35_cpus_are_idle() -> None:
-    pilots = running(13, 9 * GB)
+    seen = pilots(*[500.0] * 13, memory=9 * GB)
     load = HostLoad(
         busy_cpus=13.0,
         pilots_cpus=13.0,
         mem_available=LIGHT.ram_bytes - GB - 13 * 9 * GB,
         pilots_mem=13 * 9 * GB,
     )
-    begun, decision = decided(LIGHT, load, *pilots)
+    begun, decision = decided(LIGHT, load, *seen)
     assert (begun, decision.actions) == (0, ())
     assert "Memory allows 13 pilots" in decision.summary
 
 
 def test_pilots_that_have_not_grown_yet_are_counted_with_all_they_may_use() -> None:
     """Free memory is what it is now; a young pilot's job has not begun to use its share."""
-    pilots = running(13, GB // 10)
+    seen = pilots(*[500.0] * 13, memory=GB // 10)
     load = HostLoad(
         busy_cpus=0.0,
         pilots_cpus=0.0,
         mem_available=LIGHT.ram_bytes - 2 * GB,
         pilots_mem=13 * GB // 10,
     )
-    assert decided(LIGHT, load, *pilots)[0] == 0
+    assert decided(LIGHT, load, *seen)[0] == 0
 
 
 def test_a_pilot_that_uses_more_than_its_share_leaves_less_for_the_next_one() -> None:
@@ -94,5 +87,5 @@ def test_without_psi_memory_still_decides() -> None:
     old = replace(idle(LIGHT), memory_stall=None)
     assert decided(LIGHT, old)[0] == 13
     short = replace(old, mem_available=GB, pilots_mem=117 * GB)
-    _, decision = decided(LIGHT, short, *running(13, 9 * GB))
+    _, decision = decided(LIGHT, short, *pilots(*[500.0] * 13, memory=9 * GB))
     assert len(decision.actions) == 1, "1 GB is missing to the reserve: one pilot of 9 GB goes"

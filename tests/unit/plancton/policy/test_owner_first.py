@@ -24,7 +24,7 @@ from plancton.policy import backoff, capacity
 from plancton.policy.decide import decide as policy_decide
 from plancton.policy.rules import SHORT_GRACE
 from tests.support.fake_node import FACTS, GB, IDLE
-from tests.support.node_states import stopped, text
+from tests.support.node_states import pilots, stopped, text
 
 CONFIG = Config(docker_image="w:2", max_docks=8, mem_reserve=4 * GB, max_dock_mem=2 * GB)
 
@@ -34,11 +34,7 @@ def decide(prepared: Prepared = Prepared(), **values: object) -> Decision:  # no
     return policy_decide(replace(state, **values), CONFIG, 1000.0)  # type: ignore[arg-type]
 
 
-def running(count: int, memory: int | None = 2 * GB) -> tuple[Pilot, ...]:
-    return tuple(
-        Pilot(f"p{n}", f"p{n}", PilotState.RUNNING, age=100.0 + n, memory_bytes=memory)
-        for n in range(count)
-    )
+FOUR = pilots(100, 101, 102, 103, memory=2 * GB)
 
 
 # The image
@@ -108,13 +104,13 @@ def short(available: int, pilots: int) -> HostLoad:
 
 
 def test_only_as_many_go_as_the_owner_misses() -> None:
-    assert stopped(decide(pilots=running(4), load=short(3 * GB, 8 * GB))) == ["p0"]
+    assert stopped(decide(pilots=FOUR, load=short(3 * GB, 8 * GB))) == ["p0"]
 
 
 def test_an_owner_who_goes_on_taking_is_foreseen() -> None:
     # 2 GB a second for as long as an eviction takes.
     history = History(room=13 * GB, room_at=999.0)
-    decision = decide(pilots=running(4), load=short(3 * GB, 8 * GB), history=history)
+    decision = decide(pilots=FOUR, load=short(3 * GB, 8 * GB), history=history)
     assert stopped(decision) == ["p0", "p1"]
 
 
@@ -131,7 +127,7 @@ def test_appetite_is_not_measured_over_a_moment() -> None:
 
 
 def test_pilots_get_little_time_to_end_while_the_owner_waits_for_memory() -> None:
-    (one,) = decide(pilots=running(4), load=short(3 * GB, 8 * GB)).actions
+    (one,) = decide(pilots=FOUR, load=short(3 * GB, 8 * GB)).actions
     assert isinstance(one, StopPilot)
     assert one.grace == SHORT_GRACE < CONFIG.stop_grace
 
@@ -188,4 +184,4 @@ def test_a_pass_without_churn_ends_the_patience() -> None:
 
 def test_a_decision_that_changes_pilots_is_remembered_as_noise_to_come() -> None:
     assert decide().history.acted
-    assert not decide(pilots=running(8)).history.acted
+    assert not decide(pilots=pilots(*range(100, 108))).history.acted
