@@ -79,8 +79,10 @@ class ContainerService:
     def remove_containers(self) -> None:
         client = self.client
         try:
-            for one in client.containers(all=True):
-                client.remove_container(one["Id"], force=True, v=True)
+            # again: a daemon in one of them may have made others meanwhile
+            while found := client.containers(all=True):
+                for one in found:
+                    client.remove_container(one["Id"], force=True, v=True)
         finally:
             client.close()
 
