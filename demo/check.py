@@ -191,10 +191,8 @@ def _course(agent: Agent, seen: AgentResult) -> list[str]:
 
 
 def _wanted(agent: Agent) -> list[int]:
-    if agent.story is Story.REMOVED_IDLE:
-        return [SUBMITTED, ABORTED]
-    if agent.story is Story.REMOVED_RUNNING:
-        return [SUBMITTED, ABORTED]  # its only run was evicted
+    if agent.removed:
+        return [SUBMITTED, ABORTED]  # of one that ran, the only run was evicted
     if agent.story is Story.HELD:
         return [SUBMITTED, HELD, RELEASED, EXECUTING, TERMINATED]
     return [SUBMITTED, EXECUTING, TERMINATED]

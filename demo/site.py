@@ -170,25 +170,19 @@ class Site:
 
     def run_command(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a condor command to its end; raises Broken when it hangs."""
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            env=self._environment,
-            start_new_session=True,
-        )
         try:
-            out, err = process.communicate(timeout=_COMMAND)
+            return subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                env=self._environment,
+                start_new_session=True,
+                timeout=_COMMAND,
+            )
         except subprocess.TimeoutExpired as error:
             raise Broken(f"{' '.join(command)} did not answer within {_COMMAND:.0f} s") from error
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.communicate()
-        return subprocess.CompletedProcess(command, process.returncode, out, err)
 
     def run_checked(self, *command: str) -> str:
         """Run a command that has to succeed, and return what it printed; raises Broken."""

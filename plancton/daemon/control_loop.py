@@ -218,17 +218,20 @@ class ControlLoop:
         try:
             return self._engine.prepare(self._config.config, self.facts), pilots, ""
         except EngineUnavailable as error:
-            self._problems.report("engine", f"the engine does not answer: {error}")
+            self._note_silence(error)
             return Prepared(), None, str(error)
 
     def _list(self) -> tuple[tuple[Pilot, ...] | None, str]:
         try:
             pilots = self._engine.list_pilots()
         except EngineUnavailable as error:
-            self._problems.report("engine", f"the engine does not answer: {error}")
+            self._note_silence(error)
             return None, str(error)
         self._problems.report("engine", "")
         return pilots, ""
+
+    def _note_silence(self, error: EngineUnavailable) -> None:
+        self._problems.report("engine", f"the engine does not answer: {error}")
 
     def _load(self) -> HostLoad:
         usage: Usage | None = None
@@ -326,7 +329,7 @@ class ControlLoop:
         try:
             self._engine.share_cpu(dict(decision.weights))
         except EngineUnavailable as error:
-            self._problems.report("engine", f"the engine does not answer: {error}")
+            self._note_silence(error)
 
     def _tell_end(self, pilots: tuple[Pilot, ...]) -> None:
         """Tell running pilots when the node closes now."""

@@ -151,14 +151,11 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
 def _handle_signals(loop: ControlLoop, wakeup: PipeWakeup) -> None:
-    def end(_number: int, _frame: FrameType | None) -> None:
-        loop.request_end()
+    acts = (loop.request_end, loop.request_end, loop.request_reload, wakeup.wake)
+    of = dict(zip(_SIGNALS, acts, strict=True))
 
-    def reload(_number: int, _frame: FrameType | None) -> None:
-        loop.request_reload()
+    def handle(number: int, _frame: FrameType | None) -> None:
+        of[signal.Signals(number)]()
 
-    def make_pass(_number: int, _frame: FrameType | None) -> None:
-        wakeup.wake()
-
-    for number, handler in zip(_SIGNALS, (end, end, reload, make_pass), strict=True):
-        signal.signal(number, handler)
+    for number in _SIGNALS:
+        signal.signal(number, handle)
