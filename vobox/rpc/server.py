@@ -50,8 +50,8 @@ Handler = Callable[[Request], Answer]
 WantsStdin = Callable[[str, Sequence[str]], bool]
 
 
-class BadRequest(Exception):
-    """What was received is not a request of the condor commands."""
+class BadRequest(CommandRefused):
+    """What was received is not a request of the condor commands, or not what was asked for."""
 
 
 class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -132,6 +132,8 @@ def _remove_dead_socket(path: Path) -> None:
 
 
 class _Connection(socketserver.StreamRequestHandler):
+    """A client's connection, and the ``vobox.rpc.types.Caller`` of its command."""
+
     timeout = TIMEOUT_SECONDS
     server: Server
 
@@ -168,7 +170,7 @@ class _Connection(socketserver.StreamRequestHandler):
     def _handle(self, request: Request) -> None:
         try:
             if self.server.wants_stdin(request.command, request.argv):
-                request = dataclasses.replace(request, stdin=self._stdin())
+                request = dataclasses.replace(request, stdin=self.stdin())
             answer = self.server.handler(request)
         except BadRequest as error:
             log.warning("request from uid %d: %s", request.uid, error)
@@ -209,6 +211,7 @@ class _Connection(socketserver.StreamRequestHandler):
         if len(argv) != count:
             raise BadRequest("the request is cut short")
         pairs = (each.partition("=") for each in env)
+        self._next_word = time.monotonic() + ALIVE_SECONDS
         return Request(
             command=command,
             argv=argv,
@@ -218,12 +221,8 @@ class _Connection(socketserver.StreamRequestHandler):
             gid=gid,
             user=user_name(uid),
             stdin=b"",
-            caller=_Caller(self),
+            caller=self,
         )
-
-    def stdin(self) -> bytes:
-        """Ask the client for its standard input; raises BadRequest."""
-        return self._stdin()
 
     def run(self, argv: Sequence[str], limit: int) -> tuple[int, bytes]:
         """Let the client run a program; raises BadRequest."""
@@ -241,7 +240,8 @@ class _Connection(socketserver.StreamRequestHandler):
             raise BadRequest(f"the output of {argv[0]} is cut short")
         return int(code), output
 
-    def _stdin(self) -> bytes:
+    def stdin(self) -> bytes:
+        """Ask the client for its standard input; raises BadRequest."""
         self._frame(b"i", b"")
         head = self.rfile.read(8)
         if len(head) != 8 or not head.isdigit() or int(head) > MAX_STDIN_BYTES:
@@ -257,7 +257,7 @@ class _Connection(socketserver.StreamRequestHandler):
         try:
             for part in answer.more or ():
                 self._print(part)
-                self.show_alive()
+                self._show_alive()
                 code = part.code
         except OSError:
             raise
@@ -273,41 +273,22 @@ class _Connection(socketserver.StreamRequestHandler):
             for start in range(0, len(data), _FRAME_BYTES):
                 self._frame(kind, data[start : start + _FRAME_BYTES])
 
-    def show_alive(self) -> None:
+    def keep_waiting(self) -> None:
+        """Show the client that the schedd is there, if that is due; raises CommandRefused."""
+        if time.monotonic() < self._next_word:
+            return
+        self._next_word = time.monotonic() + ALIVE_SECONDS
+        try:
+            self._show_alive()
+        except OSError as error:
+            raise CommandRefused("the client went away") from error
+
+    def _show_alive(self) -> None:
         """Show the client that the schedd is there, and see whether it is; raises OSError."""
         self._frame(b"o", b"")
 
     def _frame(self, kind: bytes, data: bytes) -> None:
         self.wfile.write(b"%s%08d" % (kind, len(data)) + data)
-
-
-class _Caller:
-    """``vobox.rpc.types.Caller``: the client at the other end of a connection."""
-
-    def __init__(self, connection: _Connection) -> None:
-        self._connection = connection
-        self._next_word = time.monotonic() + ALIVE_SECONDS
-
-    def stdin(self) -> bytes:
-        try:
-            return self._connection.stdin()
-        except BadRequest as error:
-            raise CommandRefused(str(error)) from error
-
-    def run(self, argv: Sequence[str], limit: int) -> tuple[int, bytes]:
-        try:
-            return self._connection.run(argv, limit)
-        except BadRequest as error:
-            raise CommandRefused(str(error)) from error
-
-    def keep_waiting(self) -> None:
-        if time.monotonic() < self._next_word:
-            return
-        self._next_word = time.monotonic() + ALIVE_SECONDS
-        try:
-            self._connection.show_alive()
-        except OSError as error:
-            raise CommandRefused("the client went away") from error
 
 
 def _is_count(text: str) -> bool:
