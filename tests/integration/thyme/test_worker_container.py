@@ -13,15 +13,11 @@ from pathlib import Path
 import pytest
 
 from plancton.model import PilotState
-from tests.support.fake_schedd import submission
-from tests.support.granting_schedd import GrantingSchedd
 from tests.support.real_docker import DockerTest, bind_python
 from tests.support.services.engines import DockerService
 from tests.support.waiting import wait_until
-from thyme.broker import Transport, connect
-from thyme.protocol.codec import decode, encode
-from thyme.protocol.events import Evicted, Finished, Message
-from thyme.protocol.job import Task
+from tests.support.worker_program import WorkerSite, shell
+from thyme.protocol.events import Evicted, Finished
 from thyme.worker.users import FIRST_UID
 
 pytestmark = pytest.mark.root
@@ -30,24 +26,17 @@ ROOT = Path(__file__).parents[3]
 MEMORY = 64_000_000
 
 
-class Site:
+class Site(WorkerSite):
     def __init__(self, bench: DockerTest) -> None:
-        self.bench = bench
         # not pytest's directory: a container's root without capabilities must be able to pass
-        self.path = Path(tempfile.mkdtemp(prefix="thyme-container-"))
-        url = f"sqlite://{self.path}/broker.db"
-        self.broker: Transport = connect(url)
-        self.schedd = GrantingSchedd(url)
+        super().__init__(Path(tempfile.mkdtemp(prefix="thyme-container-")))
+        self.bench = bench
 
-    def submit(self, text: str) -> None:
-        task = Task("/bin/sh", arguments=("-c", text))
-        self.broker.submit("alien_jobs", [encode(submission(task))])
-
-    def start(self, *options: str) -> str:
+    def start_pilot(self, *options: str) -> str:
         # nobody but root sees what is below a directory like /root: jobs need none of it
         command = [
-            sys.executable, "-m", "thyme.worker.cli", f"--url=sqlite://{self.path}/broker.db",
-            "--workdir=/tmp", *options,
+            sys.executable, "-m", "thyme.worker.cli", f"--url={self.url}", "--workdir=/tmp",
+            *options,
         ]  # fmt: skip
         return self.bench.start(
             *command, binds=(*bind_python(), f"{self.path}:{self.path}:rw"), max_dock_mem=MEMORY,
@@ -58,13 +47,9 @@ class Site:
         ended = self.bench.until(name, PilotState.EXITED)
         return ended.exit_code, self.bench.client.logs(name).decode()
 
-    def told(self) -> list[Message]:
-        return [decode(record.body) for record in self.broker.read(-1, 10**6)]
-
     def close(self) -> None:
         self.bench.clean()
-        self.schedd.close()
-        self.broker.close()
+        super().close()
         shutil.rmtree(self.path)
 
 
@@ -77,12 +62,14 @@ def site(docker_service: DockerService, cgroup_name: str) -> Iterator[Site]:
 
 def test_two_capabilities_are_enough_for_a_pilots_worker(site: Site) -> None:
     site.submit(
-        "(sleep 0.1 & exec true); (setsid sleep 600 &)\n"
-        "mkdir shut; touch shut/in out; chmod 0 shut\n"
-        "id -u; grep -E 'CapPrm|NoNewPrivs' /proc/self/status; ls ..; exit 3"
+        shell(
+            "(sleep 0.1 & exec true); (setsid sleep 600 &)\n"
+            "mkdir shut; touch shut/in out; chmod 0 shut\n"
+            "id -u; grep -E 'CapPrm|NoNewPrivs' /proc/self/status; ls ..; exit 3"
+        )
     )
 
-    name = site.start()
+    name = site.start_pilot()
 
     assert site.wait_for_end(name) == (0, "")
     finished = site.told()[-1]
@@ -96,10 +83,12 @@ def test_two_capabilities_are_enough_for_a_pilots_worker(site: Site) -> None:
 
 def test_the_first_process_of_a_container_buries_the_dead_and_heeds_sigterm(site: Site) -> None:
     site.submit(
-        "(sleep 0.2 & exec true); trap 'exit 5' TERM; echo $$ > up; echo up\n"
-        "while :; do sleep 0.1; done"
+        shell(
+            "(sleep 0.2 & exec true); trap 'exit 5' TERM; echo $$ > up; echo up\n"
+            "while :; do sleep 0.1; done"
+        )
     )
-    name = site.start("--heartbeat=0.5")
+    name = site.start_pilot("--heartbeat=0.5")
     pilot = site.bench.until(name, PilotState.RUNNING)
     pid = int(site.bench.client.inspect_container(pilot.name)["State"]["Pid"])
 
@@ -121,9 +110,9 @@ def test_the_first_process_of_a_container_buries_the_dead_and_heeds_sigterm(site
 
 
 def test_a_job_over_the_memory_of_its_pilot_is_held_for_it(site: Site) -> None:
-    site.submit("echo before; x=$(yes | head -c 100000000); echo after")
+    site.submit(shell("echo before; x=$(yes | head -c 100000000); echo after"))
 
-    name = site.start()
+    name = site.start_pilot()
 
     assert site.wait_for_end(name) == (0, "")
     finished = site.told()[-1]

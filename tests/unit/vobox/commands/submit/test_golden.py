@@ -69,7 +69,7 @@ REFUSED = {
 }
 #: HTCondor holds these when they start; here the input is read at submit.
 HELD = {"transfer_input_files = /nope/x", 'transfer_input_files = "a b", c'}
-_EXECUTION_POINT = "asks for an abilty of HTCondor's own execution points"
+_EXECUTION_POINT = "asks for an ability of HTCondor's own execution points"
 _SIZE = "the program of the machine where the golden ads were made"
 #: Attributes that differ on purpose, with the reason.
 DIFFERENT: dict[str, dict[str, str]] = {
