@@ -19,7 +19,6 @@ from vobox.rpc.types import Answer
 @pytest.mark.parametrize(
     ("before", "command", "text"),
     [
-        (["condor_rm 5.0"], "condor_rm 5.0", "Job 5.0 already marked for removal"),
         (["condor_rm 5.0"], "condor_hold 5.0", "Permission denied to hold job 5.0"),
         (["condor_rm 5.0"], "condor_release 5.0", "Job 5.0 not held to be released"),
         ([], "condor_rm -forcex 9.0", "Permission denied to force removal of job 9.0"),
@@ -28,7 +27,6 @@ from vobox.rpc.types import Answer
         ([], "condor_suspend 9.0", "Permission denied to suspend job 9.0"),
         ([], "condor_vacate_job 9.0", "Permission denied to vacate job 9.0"),
         ([], "condor_vacate_job -fast 9.0", "Permission denied to fast-vacate job 9.0"),
-        ([], "condor_rm -forcex 5.0", "Job 5.0 not in `X' state to be forcibly removed"),
         ([], "condor_rm 9.0", "Permission denied to remove job 9.0"),
         ([], "condor_hold 9.0", "Permission denied to hold job 9.0"),
         ([], "condor_release 9.0", "Permission denied to release job 9.0"),
