@@ -19,6 +19,7 @@ from vobox.rpc.types import Answer
 @pytest.mark.parametrize(
     ("before", "command", "text"),
     [
+        (["condor_rm 5.0"], "condor_rm 5.0", "Job 5.0 already marked for removal"),
         (["condor_rm 5.0"], "condor_hold 5.0", "Permission denied to hold job 5.0"),
         (["condor_rm 5.0"], "condor_release 5.0", "Job 5.0 not held to be released"),
         ([], "condor_rm -forcex 9.0", "Permission denied to force removal of job 9.0"),
