@@ -24,6 +24,11 @@ from tests.support.services.fixtures import CGROUPS
 from tests.support.waiting import wait_until
 
 
+def need_cpu_idle(node: Node) -> None:
+    if node.published()["protection"]["cpu"] != "idle":
+        pytest.skip("this kernel has no cpu.idle")
+
+
 def test_an_owner_who_takes_every_core_evicts_no_pilot_where_cpu_idle_protects_him(
     node: Node, values: dict[str, Any], cgroup_name: str
 ) -> None:
@@ -33,8 +38,7 @@ def test_an_owner_who_takes_every_core_evicts_no_pilot_where_cpu_idle_protects_h
     node.configure(**config)
     node.nodaemon()
     before = set(node.wait_for(2))
-    if node.published()["protection"]["cpu"] != "idle":
-        pytest.skip("this kernel has no cpu.idle")
+    need_cpu_idle(node)
     assert node.published()["protection"]["inside"], "the tests' groups are inside another one"
     with contextlib.ExitStack() as owner:
         owner.enter_context(yield_to_all(cgroup_name.partition("/")[0]))
@@ -62,8 +66,7 @@ def test_the_kernel_knows_that_the_oldest_pilot_comes_first(
     node: Node, values: dict[str, Any], cgroup_name: str
 ) -> None:
     (oldest,) = node.fill(1, **values, docker_cmd=["sleep", "600"], max_docks=1)
-    if node.published()["protection"]["cpu"] != "idle":
-        pytest.skip("this kernel has no cpu.idle")
+    need_cpu_idle(node)
     with yield_to_all(cgroup_name.partition("/")[0]):
         node.configure(**values, docker_cmd=["sleep", "600"], max_docks=2)
         node.wait_for(2)
@@ -71,21 +74,20 @@ def test_the_kernel_knows_that_the_oldest_pilot_comes_first(
 
 
 def _check_weights(node: Node, cgroup_name: str, oldest: str) -> None:
-    def weights() -> list[int]:
-        """In the kernel's own unit, the largest first."""
+    def weights() -> list[tuple[int, Path]]:
+        """In the kernel's own unit, the largest first, each with its file."""
         parent = _find_cpu_groups() / cgroup_name.strip("/")
-        names = ("*/cpu.weight", "*/cpu.shares")
         # Docker may be slow to remove the group of a container that has ended
         found = [
-            int(path.read_text())
-            for name in names
+            (int(path.read_text()), path)
+            for name in ("*/cpu.weight", "*/cpu.shares")
             for path in parent.glob(name)
             if (path.parent / "cgroup.procs").read_text()
         ]
         return sorted(found, reverse=True)
 
     wait_until(
-        lambda: weights() in ([10_000, 10], [102_400, 102]),
+        lambda: [weight for weight, _ in weights()] in ([10_000, 10], [102_400, 102]),
         "weights",
         state=lambda: (weights(), node.log()),
     )
@@ -95,12 +97,8 @@ def _check_weights(node: Node, cgroup_name: str, oldest: str) -> None:
         for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()
         if line.startswith("0::") or ":cpu," in line or ":cpu:" in line
     ]
-    largest = max(
-        (path for name in ("*/cpu.weight", "*/cpu.shares")
-         for path in (_find_cpu_groups() / cgroup_name.strip("/")).glob(name)),
-        key=lambda path: int(path.read_text()),
-    )  # fmt: skip
-    assert any(group.endswith(largest.parent.name) for group in of_oldest), of_oldest
+    group = weights()[0][1].parent.name
+    assert any(name.endswith(group) for name in of_oldest), of_oldest
 
 
 def _find_cpu_groups() -> Path:
@@ -145,8 +143,7 @@ def test_squeezed_jobs_finish_and_are_given_up_as_the_simulation_says(
     node.configure(**{**values, "max_docks": 0})
     daemon = node.nodaemon()
     wait_until(lambda: node.published().get("protection"), "a look", state=node.log)
-    if node.published()["protection"]["cpu"] != "idle":
-        pytest.skip("this kernel has no cpu.idle")
+    need_cpu_idle(node)
     with contextlib.ExitStack() as around:
         around.enter_context(yield_to_all(cgroup_name.partition("/")[0]))
         wait_until(lambda: not node.published()["protection"]["inside"], "groups to come last")

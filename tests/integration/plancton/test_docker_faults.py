@@ -85,14 +85,18 @@ def make_node(
         node.clean()
 
 
-def test_docker_stopped_and_started_again_loses_no_pilot_and_starts_none_twice(
-    make_node: MakeNode,
+@pytest.mark.parametrize("how", ["stopped", "killed with -9"])
+def test_docker_ended_and_started_again_loses_no_pilot_and_starts_none_twice(
+    make_node: MakeNode, how: str
 ) -> None:
     node = make_node(LIVE)
     node.configure()
     daemon = node.nodaemon()
     before = node.wait_for(3)
-    node.service.programs[-1].end()
+    if how == "stopped":
+        node.service.programs[-1].end()
+    else:
+        node.kill_docker()
     node.wait_for_trouble()
     assert node.published()["pilots"] is None, "unknown, which is not zero"
     assert "The engine does not answer: nothing is started or stopped" in node.explained()
@@ -116,17 +120,6 @@ def test_docker_restarted_without_live_restore_is_filled_again_and_not_over(
     wait_until(lambda: list(node.containers().values()) == ["running"] * 3, "only these",
                state=node.containers)  # fmt: skip
     assert node.started() == 6
-
-
-def test_a_docker_killed_with_9_is_no_worse(make_node: MakeNode) -> None:
-    node = make_node(LIVE)
-    before = node.fill()
-    node.kill_docker()
-    node.wait_for_trouble()
-    node.service.start_dockerd()
-    node.wait_for_an_answer()
-    assert node.wait_for(3) == before
-    assert node.started() == 3
 
 
 def test_what_a_docker_forgot_that_was_killed_during_a_start_is_ended(
