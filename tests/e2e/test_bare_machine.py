@@ -49,7 +49,8 @@ TESTS = {
     "::test_man_renders_the_page_without_a_warning[thyme-worker.1]",
     "zsh": "tests/unit/plancton/cli/test_completion.py"
     "::test_zsh_registers_the_script_and_gets_the_words_of_the_command",
-    "clients": "tests/clients/test_dask.py",
+    "clients": "tests/clients/test_libraries.py"
+    "::test_dask_computes_on_the_pool_and_takes_its_workers_away",
     "makeflow": "tests/clients/test_workflows.py"
     "::test_makeflow_itself_runs_a_workflow_and_reads_how_a_step_failed",
     "arc": "tests/clients/test_arc.py::test_arcs_own_scripts_submit_scan_and_cancel",

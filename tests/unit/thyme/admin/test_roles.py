@@ -40,11 +40,8 @@ def test_a_password_is_hashed_as_rabbitmq_hashes_it() -> None:
     assert passwords.hash_password("test12", bytes.fromhex("908DC60A")) == expected
     assert passwords.matches_hash("test12", expected)
     assert not passwords.matches_hash("test13", expected)
-
-
-@pytest.mark.parametrize("stored", ["", "no base64!", "AAAA", "ü"])
-def test_a_malformed_hash_matches_no_password(stored: str) -> None:
-    assert not passwords.matches_hash("test12", stored)
+    for malformed in ("", "no base64!", "AAAA", "ü"):
+        assert not passwords.matches_hash("test12", malformed)
 
 
 def test_no_two_passwords_are_the_same() -> None:
