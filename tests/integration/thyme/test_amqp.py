@@ -16,10 +16,12 @@ from thyme.broker import Mail, Record, Transport, connect
 from thyme.broker.amqp import job_queue
 from thyme.broker.amqp.topology import (
     DELIVERY_LIMIT,
+    EXCHANGE,
     Queue,
     make_job_queue_name,
     make_pool_queue,
     make_stream_queue,
+    make_submit_key,
 )
 from thyme.errors import BrokerRefused, BrokerUnreachable
 
@@ -100,12 +102,15 @@ def test_an_operator_may_choose_retention_and_limits(
 def test_what_somebody_deleted_is_made_again_by_the_next_submission(
     new: Callable[[], Transport], rabbitmq: VirtualHost
 ) -> None:
-    broker = new()
+    broker, queue = new(), make_job_queue_name(POOL)
     broker.submit(POOL, [b"1"])
-    delete(rabbitmq, make_job_queue_name(POOL))
-
+    delete(rabbitmq, queue)
     broker.submit(POOL, [b"2"])
+    with administering(rabbitmq) as channel:
+        channel.queue_unbind(queue, EXCHANGE, make_submit_key(POOL))
+    broker.submit(POOL, [b"3"])
 
+    assert broker.count_ready(POOL) == 2
     delivery = broker.take(POOL)
     assert delivery is not None and delivery.body == b"2"
 

@@ -5,6 +5,7 @@ Questions that the broker may refuse have a channel of their own: a refusal clos
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Final
 
 from thyme.errors import BrokerError
@@ -22,6 +23,7 @@ from .topology import (
     Topology,
     build_topology,
     make_job_queue_name,
+    make_submit_key,
 )
 
 _NO_PERMISSION: Final = 403
@@ -60,12 +62,16 @@ class TopologyDeclarer:
     def need_pool_to_submit(self, pool: str) -> None:
         """Make the pool's queue and its binding, if they are missing.
 
-        Looked at each time: where it is gone, the stream alone would take a message, and its job
-        would wait for ever.
+        Looked at each time: where one is gone, the stream alone would take a message, and its job
+        would wait for ever. To bind again what is bound changes nothing, and asks nothing of the
+        queue: one with thousands of waiting workers answers late.
         """
-        if pool not in self._bound or self.find_queue(make_job_queue_name(pool)) is None:
-            self.declare(build_topology((pool,)))
-            self._bound.add(pool)
+        if pool in self._bound:
+            with contextlib.suppress(ChannelClosedByBroker):
+                self.bind_queue(make_job_queue_name(pool), EXCHANGE, make_submit_key(pool))
+                return
+        self.declare(build_topology((pool,)))
+        self._bound.add(pool)
 
     def find_queue(self, queue: str) -> Any:
         """Return the broker's Queue.DeclareOk, with its counts; None where there is no such queue.
