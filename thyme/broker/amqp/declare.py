@@ -63,8 +63,8 @@ class TopologyDeclarer:
         """Make the pool's queue and its binding, if they are missing.
 
         Looked at each time: where one is gone, the stream alone would take a message, and its job
-        would wait for ever. To bind again what is bound changes nothing, and asks nothing of the
-        queue: one with thousands of waiting workers answers late.
+        would wait for ever. To bind again what is bound changes nothing, and shows that both are
+        there.
         """
         if pool in self._bound:
             with contextlib.suppress(ChannelClosedByBroker):
