@@ -284,6 +284,28 @@ def test_a_description_of_nested_macros_many_times(site: Site) -> None:
     site.honest.check()
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "x = aaaaaaaa\n" + "x = $(x)$(x)\n" * 40 + "queue",
+        "".join(f"x{n} = 1\n" for n in range(20_000)) + "queue 0\n" * 50_000,
+        "m = 1\nx = " + "$(m)" * 90_000 + "\n"
+        + "".join(f'+A{n} = "$(x)"\n' for n in range(20_000)) + "queue",
+        "".join(f"x{n} = $(x{n - 1})\n" for n in range(100_000, 0, -1)) + "x0 = $(process)\nqueue",
+        "queue f matching (\n" + "/proc/self/root/*/*\n" * 100_000 + ")",
+        "queue f matching " + "/proc/*/root/*" * 9,
+    ],
+    ids=["doubling", "statements", "one job", "chain", "duplicates", "names"],
+)  # fmt: skip
+def test_a_description_that_means_more_than_it_says(site: Site, lines: str) -> None:
+    site.reset_peak()
+    for _ in range(4):
+        text = f"executable = /bin/true\nrequirements = false\n{lines}"
+        site.start("condor_submit", stdin=text.encode())
+    site.honest.check()
+    assert site.peak() < MAX_RSS
+
+
 def test_large_input_without_blocks_under_many_names(site: Site) -> None:
     big = site.write("big", "")
     os.truncate(big, 15 * 1024 * 1024)

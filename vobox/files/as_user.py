@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fnmatch
 import functools
 import glob
 import itertools
@@ -29,8 +30,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 #: Bytes of a user's file that is read whole; a job can carry less than that.
 MAX_FILE_BYTES = 64 * 1024 * 1024
-#: Files of a directory of input, with all below it.
+#: Files of a directory of input, with all below it, or that match a pattern.
 MAX_FILES = 20_000
+#: Names that are looked at to find them: of each, the system is asked what it is.
+MAX_NAMES = 500_000
 #: Seconds that a user's groups are remembered.
 GROUPS_KEPT_SECONDS = 60
 _MACHINE = os.uname().machine
@@ -128,7 +131,7 @@ class OwnerFileReader:
         A directory without anything in it is among them, with a ``/`` at its end.
         """
         with as_owner(self._uid, self._gid):
-            found = list(itertools.islice(_walk(path), MAX_FILES + 1))
+            found = list(itertools.islice(_walk(path, _Names()), MAX_FILES + 1))
         if len(found) > MAX_FILES:
             raise OSError(errno.E2BIG, f"more than {MAX_FILES} files", path)
         return iter(sorted(found))
@@ -136,8 +139,7 @@ class OwnerFileReader:
     def glob(self, directory: str, pattern: str) -> list[str]:
         """Return the paths that match, relative to ``directory``, sorted; raises OSError."""
         with as_owner(self._uid, self._gid):
-            matches = glob.iglob(pattern, root_dir=directory)  # noqa: PTH207 (relative names)
-            found = list(itertools.islice(matches, MAX_FILES + 1))
+            found = list(itertools.islice(_glob(directory, pattern, _Names()), MAX_FILES + 1))
         if len(found) > MAX_FILES:
             raise OSError(errno.E2BIG, f"more than {MAX_FILES} files", pattern)
         return sorted(found)
@@ -149,15 +151,59 @@ class OwnerFileReader:
             file.write(data)
 
 
-def _walk(top: str) -> Iterator[str]:
-    for base, directories, names in os.walk(top, onerror=_raise):
-        where = Path(base).relative_to(top)
-        if not directories and not names:
-            yield f"{where}/"
-        for name in names:
-            if Path(base, name).is_file():
-                yield str(where / name)
+class _Names:
+    """The names of directories, so many at most: links to ``/`` make any number of them."""
+
+    def __init__(self) -> None:
+        self._left = MAX_NAMES
+
+    def list(self, directory: str) -> Iterator[os.DirEntry[str]]:
+        """Yield what is in a directory; raises OSError."""
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                self._left -= 1
+                if self._left < 0:
+                    raise OSError(errno.E2BIG, f"more than {MAX_NAMES} names to look at", directory)
+                yield entry
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def _walk(top: str, names: _Names) -> Iterator[str]:
+    pending = [""]
+    while pending:
+        where = pending.pop()
+        is_empty = True
+        for entry in names.list(os.path.join(top, where)):  # noqa: PTH118
+            is_empty = False
+            below = os.path.join(where, entry.name)  # noqa: PTH118
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(below)
+            elif entry.is_file():
+                yield below
+        if is_empty:
+            yield f"{where or '.'}/"
+
+
+def _glob(root: str, pattern: str, names: _Names) -> Iterator[str]:
+    """Yield what ``glob.iglob`` yields, which looks at any number of names."""
+    if not glob.has_magic(pattern):
+        if pattern and os.path.lexists(os.path.join(root, pattern)):  # noqa: PTH118
+            yield pattern
+        return
+    above, base = os.path.split(pattern)
+    parents = _glob(root, above, names) if glob.has_magic(above) else [above]
+    for parent in parents:
+        where = os.path.join(root, parent)  # noqa: PTH118
+        if not glob.has_magic(base):
+            if os.path.lexists(os.path.join(where, base)):  # noqa: PTH118
+                yield os.path.join(parent, base)  # noqa: PTH118
+            continue
+        try:
+            there = [entry.name for entry in names.list(where)]
+        except OSError as error:
+            if error.errno == errno.E2BIG:
+                raise
+            continue  # no directory, or closed to the user
+        if not base.startswith("."):
+            there = [name for name in there if not name.startswith(".")]
+        for name in fnmatch.filter(there, base):
+            yield os.path.join(parent, name)  # noqa: PTH118

@@ -15,8 +15,9 @@ from vobox.commands.schedd_names import is_schedd
 from vobox.rpc.types import Answer, CommandRefused, OwnerFiles, PreparedJob, Request, SubmitTarget
 
 from .base_attributes import Submission
+from .budget import Budget
 from .commands_table import COMMAND_NAMES, IGNORED_NAMES
-from .description import Description, QueueStatement, read_description
+from .description import Description, Symbols, read_description
 from .errors import SubmitError, submit_error
 from .functions import SUBMIT_DIRECTORY
 from .input_files import FileCache
@@ -30,13 +31,13 @@ from .sources import NoCaller, TextSources
 
 #: -dry-run burns no id; HTCondor's says 1 as well.
 DRY_RUN_CLUSTER = 1
-#: CPU seconds of one submit: ten times what 20,000 ordinary jobs take.
-MAX_CPU_SECONDS = 120
 #: Characters in the ads of one submit, without what a job shares with the one before: the schedd
 #: holds them all at once. 20,000 jobs may have 6,700 of their own.
 MAX_CHARACTERS = 128 * 1024 * 1024
 #: Attributes in the ads of one submit: 300 jobs of 50,000 took 4.3 GB. 20,000 jobs may have 200.
 MAX_ATTRIBUTES = 4_000_000
+#: Characters of warnings; more are not shown.
+MAX_WARNINGS = 1024 * 1024
 #: Unused assignments of a description for which the nearest command is looked for: 2 ms each.
 _MAX_HINTS = 20
 
@@ -88,10 +89,14 @@ class _CondorSubmit:
         self._target = target
         self._files = files
         self._now = now
-        self._warnings: list[str] = []
+        self._warnings: dict[str, None] = {}
+        self._warned = 0  #: characters
         self._store = FileCache(files)
         self._caller = request.caller or NoCaller()
-        self._sources = TextSources(files, self._store, request.cwd, self._caller)
+        self._budget = Budget(self._caller)
+        self._sources = TextSources(
+            files, self._store, request.cwd, self._caller, self._budget.spend
+        )
         self.report: Report | None = None
         day = time.localtime(now)
         #: the macros that are there without an assignment
@@ -120,8 +125,9 @@ class _CondorSubmit:
         text, source = self._read_text()
         self.report = Report(options)
         description = read_description(
-            text, source, options.extra, self._request.env, self._builtin, self._sources
-        )
+            text, source, options.extra, self._request.env, self._builtin, self._sources,
+            self._budget.spend,
+        )  # fmt: skip
         self._write_ads("", complete=False)
         cluster = DRY_RUN_CLUSTER if self._is_dry else self._target.new_cluster()
         try:
@@ -131,8 +137,8 @@ class _CondorSubmit:
             raise
         if not jobs and not options.terse:
             shown = "(stdin)" if options.file in (None, "-") else options.file
-            self._warnings.append(
-                f'\nWARNING: "{shown}" has only empty "queue" commands -- no jobs queued\n'
+            self._warn(
+                [f'\nWARNING: "{shown}" has only empty "queue" commands -- no jobs queued\n']
             )
         if jobs and not self._is_dry:
             self._target.submit(cluster, jobs)
@@ -178,10 +184,14 @@ class _CondorSubmit:
         )
         submitter = Submitter(request.cwd, request.env, request.uid, options.allow_crlf)
         jobs: list[PreparedJob] = []
-        began = time.thread_time()
         characters = attributes = 0
         before: dict[str, str] = {}
+        symbols: Symbols = {}
+        mentions: set[str] = set()
         for step in description.queue_statements:
+            symbols.update(step.symbols)
+            mentions |= step.mentions
+            self._budget.spend()
             named: set[str] = set()
             commands = maker = None
             for slot in expand_queue(
@@ -193,19 +203,17 @@ class _CondorSubmit:
                 len(jobs),
             ):
                 proc = len(jobs)
-                self._caller.keep_waiting()
-                if time.thread_time() - began > MAX_CPU_SECONDS:
-                    raise submit_error(
-                        f"making {proc} jobs took more than {MAX_CPU_SECONDS} s of CPU; submit "
-                        "fewer jobs at once, or shorter macros"
-                    )
+                self._budget.begin_job()
+                self._budget.spend()
                 if options.max_jobs and proc >= options.max_jobs:
                     raise submit_error(
                         f"Number of submitted jobs would exceed -maxjobs ({options.max_jobs})"
                     )
                 builtin = {**self._builtin, **_build_id_macros(cluster, proc)}
                 if commands is None or maker is None:
-                    commands = Commands(step.symbols, slot.variables, builtin, request.env)
+                    commands = Commands(
+                        symbols, slot.variables, builtin, request.env, self._budget.spend
+                    )
                     maker = JobMaker(commands, submission, submitter, self._store)
                     named = set(slot.named)
                 else:
@@ -231,21 +239,26 @@ class _CondorSubmit:
                     )
                 report.add_job(cluster, proc, job.ad)
                 self._warn(warnings)
-            sets = [key for key in step.symbols if key.startswith("jobset.")]
+            sets = [key for key in symbols if key.startswith("jobset.")]
             if sets and not self._is_dry:
                 ignored = "" if sets == ["jobset.name"] else "  Ignoring JOBSET.* attributes"
                 self._warn([f"\nWARNING: schedd does not support jobsets.{ignored}\n"])
             if options.warn_unused:
                 asked = commands.used if commands else COMMAND_NAMES
-                used = IGNORED_NAMES | step.mentions | asked
-                self._warn(_build_unused_warnings(step, named, used))
+                used = IGNORED_NAMES | mentions | asked
+                self._warn(_build_unused_warnings(symbols, named, used))
         for prepared in jobs:
             prepared.ad["TotalSubmitProcs"] = str(len(jobs))
         return jobs
 
     def _warn(self, texts: Iterable[str]) -> None:
         """Add warnings, each once, however many jobs it is about."""
-        self._warnings += [text for text in texts if text not in self._warnings]
+        for text in texts:
+            if text not in self._warnings and self._warned <= MAX_WARNINGS:
+                self._warned += len(text)
+                if self._warned > MAX_WARNINGS:
+                    text = "WARNING: there are more warnings, which are not shown\n"
+                self._warnings[text] = None
 
     def _write_ads(self, text: str, complete: bool) -> None:
         """Write the ads of a dry run to its file, if there is one and it is not stdout.
@@ -292,11 +305,9 @@ def _build_id_macros(cluster: int, proc: int) -> dict[str, str]:
     }
 
 
-def _build_unused_warnings(
-    step: QueueStatement, named: set[str], used: frozenset[str]
-) -> list[str]:
+def _build_unused_warnings(symbols: Symbols, named: set[str], used: frozenset[str]) -> list[str]:
     warnings = []
-    for number, (what, name) in enumerate(find_unused(step.symbols, named, set(used))):
+    for number, (what, name) in enumerate(find_unused(symbols, named, set(used))):
         near = find_nearest(name, COMMAND_NAMES) if number < _MAX_HINTS else ""
         hint = f" Did you mean '{near}'?" if near not in ("", name) else ""
         warnings.append(f"WARNING: {what} was unused by condor_submit. Is it a typo?{hint}\n")

@@ -7,9 +7,10 @@ decided where they stand, and ``include`` takes in another text there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from .budget import spend_nothing
 from .conditions import IfBlocks
 from .errors import SubmitError, append_error, include_error, job_error, line_error
 from .logical_lines import LogicalLine, is_queue, read_lines
@@ -37,13 +38,16 @@ Symbols = dict[str, Assignment]  #: by the key in lower case
 
 @dataclass(frozen=True)
 class QueueStatement:
-    """One queue statement and the assignments before it."""
+    """One queue statement, and what there is between it and the one before.
+
+    Not all that is before it: a description may have a hundred thousand of both.
+    """
 
     line: int
     arguments: str
     items: tuple[str, ...] | None  #: its inline lines, if it has any
-    symbols: Symbols
-    mentions: frozenset[str] = frozenset()  #: macros that the statement itself uses
+    symbols: Symbols  #: assignments
+    mentions: frozenset[str] = frozenset()  #: macros that it and other lines use
 
 
 @dataclass
@@ -71,6 +75,7 @@ def read_description(
     env: Mapping[str, str],
     builtin: Mapping[str, str],
     sources: TextSources,
+    spend: Callable[[int], None] = spend_nothing,
 ) -> Description:
     """Read the text of a description.
 
@@ -79,9 +84,10 @@ def read_description(
     :param env: the submitter's environment
     :param builtin: macros that exist before any assignment, by lower-case name
     :param sources: what the description may include
+    :param spend: ``Budget.spend``
     :raises SubmitError: with the number of the wrong line
     """
-    return _DescriptionReader(source, extra, env, builtin, sources).read(text)
+    return _DescriptionReader(source, extra, env, builtin, sources, spend).read(text)
 
 
 class _DescriptionReader:
@@ -94,8 +100,10 @@ class _DescriptionReader:
         env: Mapping[str, str],
         builtin: Mapping[str, str],
         sources: TextSources,
+        spend: Callable[[int], None],
     ) -> None:
         self._sources = sources
+        self._spend = spend
         self._result = Description(source)
         self._texts = [source]  #: the description and the texts that it takes in, innermost last
         self._extra = extra
@@ -103,9 +111,11 @@ class _DescriptionReader:
         self._symbols: Symbols = {
             name.lower(): Assignment(name, value) for name, value in extra.before
         }
-        self._expander = Expander(self._lookup, env)
+        self._expander = Expander(self._lookup, env, spend=spend)
         self._conditions = IfBlocks(self._expander, self._is_defined)
-        self._mentioned: set[str] = set()  #: macros that other lines than assignments use
+        #: since the last queue statement: assignments, and macros that other lines use
+        self._assigned = self._symbols.copy()
+        self._mentioned: set[str] = set()
         self._append = list(_append_lines(extra.append))
 
     def read(self, text: str) -> Description:
@@ -137,6 +147,7 @@ class _DescriptionReader:
         return line_number
 
     def _handle_line(self, line: LogicalLine) -> None:
+        self._spend(0)
         if line.kind != "set":
             self._mentioned |= find_references(line.value) | _find_defined(line)
         if line.kind in ("if", "elif", "else", "endif"):
@@ -204,7 +215,8 @@ class _DescriptionReader:
             self._assign(appended)
         arguments = self._expander.expand(line.value)
         mentions = frozenset(self._mentioned | find_references(line.value))
-        step = QueueStatement(line.number, arguments, line.items, dict(self._symbols), mentions)
+        step = QueueStatement(line.number, arguments, line.items, self._assigned, mentions)
+        self._assigned, self._mentioned = {}, set()
         self._result.queue_statements.append(step)
 
     def _assign(self, line: LogicalLine) -> None:
@@ -217,8 +229,10 @@ class _DescriptionReader:
             raise job_error(f"{key!r} is not a name")
         name = key.lower()
         known = self._symbols.get(name)
-        value = replace_self(key, value, known.value if known else "")
-        self._symbols[name] = Assignment(known.key if known else key, value)
+        before = known.value if known else ""
+        value = replace_self(key, value, before)
+        self._spend(len(value) - len(before))
+        self._symbols[name] = self._assigned[name] = Assignment(known.key if known else key, value)
 
     def _lookup(self, name: str) -> str | None:
         known = self._symbols.get(name.lower())

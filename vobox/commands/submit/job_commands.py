@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
 
+from .budget import spend_nothing
 from .description import Symbols
 from .macros import Expander, find_references
 
@@ -24,6 +26,7 @@ class Commands:
         variables: Mapping[str, str],
         builtin: Mapping[str, str],
         env: Mapping[str, str],
+        spend: Callable[[int], None] = spend_nothing,
     ) -> None:
         """Begin with the first job.
 
@@ -31,11 +34,12 @@ class Commands:
         :param variables: the job's own macros, by lower-case name
         :param builtin: the other macros, by lower-case name
         :param env: the submitter's environment
+        :param spend: ``Budget.spend``
         """
         self._symbols = symbols
         self._variables = variables
         self._builtin = builtin
-        self._expander = Expander(self._lookup, env)
+        self._expander = Expander(self._lookup, env, spend=spend)
         self._shared: dict[str, str] = {}  #: values that are the same for all jobs
         self.used: set[str] = set()  #: keys that were asked for, lower case
         #: keys whose value may be another for the next job
@@ -89,18 +93,20 @@ class Commands:
 def _find_varying(symbols: Symbols, names: Collection[str]) -> frozenset[str]:
     """Return the keys that mention one of ``names``, directly or not; rather too many."""
     found = set(names)
-    mentions: dict[str, set[str]] = {}
+    users: defaultdict[str, list[str]] = defaultdict(list)  # of a word: the keys that mention it
     for key, symbol in symbols.items():
         if "$" not in symbol.value:
             continue
         if _UNPREDICTABLE.search(symbol.value):
             found.add(key)
         else:
-            mentions[key] = {word.lower() for word in _WORD.findall(symbol.value)}
-    while more := [key for key, words in mentions.items() if not words.isdisjoint(found)]:
-        found.update(more)
-        for key in more:
-            del mentions[key]
+            for word in {word.lower() for word in _WORD.findall(symbol.value)}:
+                users[word].append(key)
+    pending = list(found)
+    for name in pending:
+        more = set(users.pop(name, ())) - found
+        found |= more
+        pending += more
     return frozenset(found)
 
 

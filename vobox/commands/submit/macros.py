@@ -13,7 +13,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from .errors import job_error, submit_error
+from .budget import spend_nothing
+from .errors import SubmitError, job_error, submit_error
 from .functions import FUNCTIONS, FunctionError
 
 #: Macros inside macros inside ...; more than this is a circle.
@@ -36,20 +37,26 @@ _MACHINE_REFERENCE = re.compile(r"\$\$\(\[?([^:()\]]*)(?::([^()]*))?\]?\)")
 
 @dataclass
 class Expander:
-    """Expands values; ``lookup`` returns a macro's raw value, None if there is none."""
+    """Expands values; ``lookup`` returns a macro's raw value, None if there is none.
+
+    ``spend``: ``Budget.spend``; is told the characters of each value, and asked at each macro.
+    """
 
     lookup: Callable[[str], str | None]
     env: Mapping[str, str]
     rng: random.Random = field(default_factory=random.Random)
+    spend: Callable[[int], None] = spend_nothing
 
     def expand(self, text: str) -> str:
         """Replace all macros; raises SubmitError for a circle or a bad function."""
         if "$" not in text:
             return text
         try:
-            return _Expansion(self).expand(text)
+            value = _Expansion(self).expand(text)
         except RecursionError:
             raise job_error(f"macros are nested too deep: {text[:60]}...") from None
+        self.spend(len(value))
+        return value
 
 
 @dataclass
@@ -73,11 +80,12 @@ class _Expansion:
                 self.spent[0] += 1
                 if self.spent[0] > MAX_MACROS:
                     raise job_error(f"a value names more than {MAX_MACROS} macros")
+                self.source.spend(0)
                 piece, position = self._expand_reference(text, found, closing)
             pieces.append(piece)
             size += len(piece)
             if size > MAX_VALUE:
-                raise job_error(f"a value is longer than {MAX_VALUE} characters: {text[:60]}...")
+                raise _too_long(text)
         return "".join(pieces) + text[position:]
 
     def _expand_reference(
@@ -142,8 +150,17 @@ class _Expansion:
 
 def replace_self(name: str, value: str, previous: str) -> str:
     """Replace references of ``value`` to its own name by the previous value (``X = $(X) y``)."""
+    if "$(" not in value:
+        return value
     pattern = re.compile(rf"\$\({re.escape(name)}(?::([^()]*))?\)", re.IGNORECASE)
+    # before it is made: each line may double what the one before made
+    if len(value) + len(pattern.findall(value)) * len(previous) > MAX_VALUE:
+        raise _too_long(value)
     return pattern.sub(lambda found: previous or (found[1] or ""), value)
+
+
+def _too_long(text: str) -> SubmitError:
+    return job_error(f"a value is longer than {MAX_VALUE} characters: {text[:60]}...")
 
 
 def find_references(text: str) -> set[str]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import posixpath
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from vobox.rpc.types import Caller, OwnerFiles
 
+from .budget import spend_nothing
 from .errors import job_error
 from .input_files import FileCache
 from .logical_lines import MAX_DESCRIPTION
@@ -21,7 +22,16 @@ from .quoting import QuotingError, is_v2, split_v2, unwrap_v2
 class TextSources:
     """What one condor_submit may read; every method raises SubmitError."""
 
-    def __init__(self, files: OwnerFiles, store: FileCache, cwd: str, caller: Caller) -> None:
+    def __init__(
+        self,
+        files: OwnerFiles,
+        store: FileCache,
+        cwd: str,
+        caller: Caller,
+        spend: Callable[[int], None] = spend_nothing,
+    ) -> None:
+        """``spend``: ``Budget.spend``."""
+        self._spend = spend
         self._files = files
         self._store = store
         self._cwd = cwd
@@ -70,19 +80,20 @@ class TextSources:
 
         ``kind``: files, dirs or any. A directory's name ends in ``/``.
         """
-        found: list[str] = []
+        found: dict[str, int] = {}
         warnings: list[str] = []
         for pattern in patterns:
-            matched = self._matching(pattern, kind)
-            for shown in matched:
+            for shown in self._matching(pattern, kind):
                 if shown in found:
                     warnings.append(
                         f"WARNING: '{shown}' matching pattern '{pattern}' is a duplicate of item "
-                        f"{found.index(shown)}, skipping\n"
+                        f"{found[shown]}, skipping\n"
                     )
+                    self._spend(len(warnings[-1]))
                 else:
-                    found.append(shown)
-        return found, warnings
+                    found[shown] = len(found)
+                    self._spend(len(shown))
+        return list(found), warnings
 
     def _matching(self, pattern: str, kind: str) -> list[str]:
         try:

@@ -5,8 +5,11 @@ import stat
 import pytest
 
 from tests.support.fake_submit_host import CWD, HEAD, FakeSubmitHost
-from vobox.commands.submit import condor_submit
+from vobox.commands.submit import budget, condor_submit
+from vobox.commands.submit.description import ExtraLines, read_description
+from vobox.commands.submit.input_files import FileCache
 from vobox.commands.submit.options import USAGE
+from vobox.commands.submit.sources import TextSources
 
 ONE = "executable = agent.sh\nqueue 1"
 THREE = "executable = agent.sh\nqueue 3\n"
@@ -121,14 +124,49 @@ def test_commands_beside_the_job_are_refused(name: str) -> None:
 
 
 def test_a_submit_that_takes_too_much_cpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(condor_submit, "MAX_CPU_SECONDS", -1)
+    monkeypatch.setattr(budget, "MAX_CPU_SECONDS", -1)
     host = FakeSubmitHost()
     answer = host.submit(THREE)
     assert answer.code == 1
-    assert answer.stderr == (
-        "\nERROR: making 0 jobs took more than -1 s of CPU; submit fewer jobs at once, or shorter "
-        "macros\n"
+    assert answer.stderr.startswith(
+        "\nERROR: on Line 1 of e.sub: this submit took more than -1 s of CPU; submit fewer jobs at "
+        "once, or shorter macros\n"
     )
+
+
+def test_a_value_that_doubles_with_each_line_is_refused() -> None:
+    lines = "x = 12345678\n" + "x = $(x)$(x)\n" * 40
+    answer = FakeSubmitHost().submit(f"{HEAD}{lines}queue\n")
+    assert answer.code == 1
+    assert "a value is longer than 4194304 characters: $(x)$(x)..." in answer.stderr
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "".join(f'+A{number} = "$(x)"\n' for number in range(300)),
+        "".join(
+            f"x{number} = 1234\n" + f"x{number} = $(x{number})$(x{number})\n" * 19
+            for number in range(20)
+        ),
+        "warning : $(x)\n" * 300,
+    ],
+    ids=["in a job", "in the description", "in warnings"],
+)
+def test_values_that_are_too_long_together_are_refused(lines: str) -> None:
+    """300 attributes of 150 kB are no job that a message can carry."""
+    once = "y = " + "1" * 1000 + "\nx = " + "$(y)" * 150 + "\n"
+    answer = FakeSubmitHost().submit(f"{HEAD}{once}{lines}\nqueue\n")
+    assert answer.code == 1
+    assert "the values of this description have more than 33554432 characters" in answer.stderr
+
+
+def test_a_description_is_not_kept_again_for_each_queue_statement() -> None:
+    text = "".join(f"x{number} = 1\nwarning : $(x{number})\nqueue 0\n" for number in range(50))
+    host = FakeSubmitHost()
+    sources = TextSources(host.files, FileCache(host.files), CWD, host.caller)
+    steps = read_description(text, "e.sub", ExtraLines(), {}, {}, sources).queue_statements
+    assert [len(each.symbols) + len(each.mentions) for each in steps] == [2] * 50
 
 
 def test_a_submit_whose_ads_are_too_long_together_is_refused(
