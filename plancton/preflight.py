@@ -69,6 +69,12 @@ def parse_config(text: str, where: str, facts: HostFacts) -> Config:
     return config
 
 
+def _check_absolute(path: str) -> None:
+    """Raise ValueError unless it is empty: the daemon's directory is / or anything."""
+    if path and not path.startswith("/"):
+        raise ValueError(f"{path!r} is not an absolute path")
+
+
 def _find_problems(config: Config, facts: HostFacts) -> Iterator[tuple[str, str]]:
     """Yield the problems (key, text) that only show when the configuration is used here."""
     names = list_template_names(config, facts, "plancton-worker-000000")
@@ -87,6 +93,8 @@ def _find_problems(config: Config, facts: HostFacts) -> Iterator[tuple[str, str]
         ("influxdb_url", lambda: targets.parse_all(config.influxdb_url), ""),
         ("prometheus", lambda: config.prometheus and targets.parse_address(config.prometheus), ""),
         ("timezone", lambda: find_zone(zone), ""),
+        ("scratch_dir", lambda: _check_absolute(config.scratch_dir), ""),
+        ("registry_config", lambda: _check_absolute(config.registry_config), ""),
     ]
     for key, check, begin in checks:
         try:

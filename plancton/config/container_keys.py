@@ -95,7 +95,7 @@ class ContainerKeys(BaseModel):
         {}, "", "File systems in memory: path and options, e.g. `/tmp: size=100m`.", "1.0"
     )
     devices: Texts = key((), "", "Devices, host:container[:cgroup permissions].")
-    gpus: str = key(
+    gpus: int | str = key(
         "",
         "",
         "GPUs for each pilot: `all`, a number, or `device=ID,ID`. The engine needs the vendor's "

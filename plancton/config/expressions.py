@@ -145,7 +145,8 @@ def _one_line(error: Exception, names: Mapping[str, object]) -> str:
     if isinstance(error, NameError):  # how Python spells an infinite number that jinja2 computed
         return "gives a number that is not finite"
     text = " ".join(str(error).split()) or type(error).__name__
-    text = re.sub(r"'?end of (template|print statement)'?", "end of the expression", text)
+    text = re.sub(r"'?end of print statement'?", "'}}'", text)
+    text = re.sub(r"'?end of template'?", "end of the expression", text)
     if "is undefined" in text:
         text += f"; known: {', '.join(sorted(names))}"
     return text

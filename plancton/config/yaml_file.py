@@ -60,9 +60,8 @@ def _mapping(text: str, where: str) -> tuple[dict[str, int], dict[str, Any]]:
         node = loader.get_single_node()
         values = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
         what = "" if isinstance(error, _BadValue) else "not YAML: "
-        raise ConfigError(f"{where}:{line}: {what}{error.problem}") from error
+        raise ConfigError(f"{where}:{_find_line(error, text)}: {what}{error.problem}") from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigError(
@@ -75,9 +74,28 @@ def _mapping(text: str, where: str) -> tuple[dict[str, int], dict[str, Any]]:
     if not isinstance(node, yaml.MappingNode):
         raise ConfigError(f"{where}:1: must be `key: value` lines")
     lines = {key.value: key.start_mark.line + 1 for key, _ in node.value}
-    return lines, {str(key): value for key, value in values.items()}
+    # as they are written: to YAML `on` is true, and 0x10 is 16
+    written = {str(loader.construct_object(key)): key.value for key, _ in node.value}
+    return lines, {written[str(key)]: value for key, value in values.items()}
 
 
+def _find_line(error: yaml.MarkedYAMLError, text: str) -> int:
+    """Return the line of what is wrong; where it was noticed later, that in which it begins."""
+    mark, began = error.problem_mark, error.context_mark
+    if began and (mark is None or mark.index >= len(text.rstrip()) or "':'" in str(error.problem)):
+        mark = began
+    return mark.line + 1 if mark else 1
+
+
+#: What keys with values of several types take.
+_UNIONS = {
+    "docker_cmd": "a string or a list of strings",
+    "max_docks": "a whole number or an expression",
+    "pilots_memory": "a size or an expression",
+    "docks_per_loop": "a whole number of at least 1",
+    "influxdb_url": "a URL or a list of URLs",
+    "gpus": "`all`, a number or `device=ID,ID`",
+}
 #: What pydantic says in Python's words.
 _PLAIN = {
     "tuple_type": "must be a list, as [a, b]",
@@ -91,9 +109,10 @@ def _problems(
     found: dict[str, str] = {}
     for item in error.errors(include_url=False):
         key = str(item["loc"][0]) if item["loc"] else ""
-        if key in found:  # a union reports each of its members
-            if item["type"] != "extra_forbidden":
-                found[key] = f"{where}:{lines.get(key, 1)}: {key}: {_expected(key, item['input'])}"
+        if key in found:  # a union reports each of its members; of a list the first will do
+            if key in _UNIONS:
+                text = f"must be {_UNIONS[key]}, not {item['input']!r}"
+                found[key] = f"{where}:{lines.get(key, 1)}: {key}: {text}"
             continue
         place = f"{where}:{lines.get(key, 1)}"
         if item["type"] == "extra_forbidden":
@@ -103,7 +122,7 @@ def _problems(
         elif key == "user_group" and isinstance(item["input"], int):
             found[key] = f'{place}: user_group: YAML reads it as a number; quote it: "uid:gid"'
         else:
-            inside = "".join(f"[{part!r}]" for part in item["loc"][1:] if part in _parts(item))
+            inside = "".join(f"[{part!r}]" for part in _list_parts(item["loc"], values))
             # as it was written, with its unit
             written = values.get(key) if len(item["loc"]) == 1 else item["input"]
             message = _PLAIN.get(item["type"], item["msg"].removeprefix("Value error, "))
@@ -112,19 +131,16 @@ def _problems(
     return list(found.values())
 
 
-def _parts(item: Any) -> set[Any]:
-    """Return the parts of a location that the user wrote (list positions), not pydantic's own."""
-    return {part for part in item["loc"][1:] if isinstance(part, int)}
-
-
-def _expected(key: str, value: object) -> str:
-    kinds = {
-        "docker_cmd": "a string or a list of strings",
-        "max_docks": "a whole number or an expression",
-        "docks_per_loop": "a whole number of at least 1",
-        "influxdb_url": "a URL or a list of URLs",
-    }
-    return f"must be {kinds.get(key, 'something else')}, not {value!r}"
+def _list_parts(place: tuple[Any, ...], values: dict[str, Any]) -> list[Any]:
+    """Return the parts of a place that the user wrote: positions and names, none of pydantic's."""
+    found: list[Any] = []
+    value: Any = values.get(str(place[0]))
+    for part in place[1:]:
+        parts = range(len(value)) if isinstance(value, list) else value
+        if isinstance(parts, (dict, range)) and part in parts:
+            value = value[part]
+            found.append(part)
+    return found
 
 
 def _nearest(key: str) -> str:

@@ -98,8 +98,8 @@ def fill_container_keys(config: Config, names: Mapping[str, str | float]) -> Con
         value = getattr(config, key)
         try:
             new: object
-            if isinstance(value, str):
-                new = render(value, names)
+            if isinstance(value, (str, int)):
+                new = render(str(value), names)
             elif isinstance(value, tuple):
                 new = tuple(render(part, names) for part in value)
             else:

@@ -149,7 +149,7 @@ def find_problems(config: Config) -> Iterator[tuple[str, str]]:
         "devices": lambda: [_device(text) for text in config.devices],
         "capabilities": lambda: _capabilities(config),
         "ulimits": lambda: [_ulimit(*item) for item in config.ulimits.items()],
-        "gpus": lambda: _gpus(config.gpus),
+        "gpus": lambda: _gpus(str(config.gpus)),
         "networks": lambda: _check_networks(config.networks),
         "docker_host": lambda: _check(
             _HOST, config.docker_host, "is not unix:///PATH or tcp://HOST:PORT"
@@ -220,7 +220,7 @@ def _view(config: Config, facts: EngineFacts) -> dict[str, Any]:
         "Mounts": [one for one in binds if not isinstance(one, str)],
         "Tmpfs": dict(config.tmpfs),
         "Devices": [_device(text) for text in config.devices],
-        "DeviceRequests": _gpus(config.gpus),
+        "DeviceRequests": _gpus(str(config.gpus)),
     }
 
 
@@ -302,7 +302,10 @@ def _ulimit(name: str, value: int | str) -> dict[str, Any]:
     parts = str(value).split(":")
     if len(parts) > 2 or not all(re.fullmatch(r"-1|\d+", part) for part in parts):
         raise BadExpression(f"{name}: {value!r} is not a number or soft:hard")
-    return {"Name": name, "Soft": int(parts[0]), "Hard": int(parts[-1])}
+    soft, hard = int(parts[0]), int(parts[-1])
+    if hard != -1 and not 0 <= soft <= hard:  # -1: no limit
+        raise BadExpression(f"{name}: {value!r} has a soft limit above the hard one")
+    return {"Name": name, "Soft": soft, "Hard": hard}
 
 
 def _gpus(text: str) -> list[dict[str, Any]]:

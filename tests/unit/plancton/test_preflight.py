@@ -155,6 +155,23 @@ def test_every_problem_is_reported_in_a_line_of_its_own() -> None:
         ("docks_per_loop: 0", "1: docks_per_loop: input should be greater than or equal to 1, "
          "not 0"),
         ("engine: podman", "1: engine: input should be 'docker' or 'process', not 'podman'"),
+        ("binds: [1, 2]", "1: binds[0]: input should be a valid string, not 1"),
+        ("environment: {A: x, B: null, C: 1}", "1: environment['B']: input should be a valid "
+         "string, not None"),
+        ("influxdb_url: [5, 6]", "1: influxdb_url: must be a URL or a list of URLs, not 6"),
+        ("pilots_memory: [1]", "1: pilots_memory: must be a size or an expression, not [1]"),
+        ("gpus: [1]", "1: gpus: must be `all`, a number or `device=ID,ID`, not [1]"),
+        ("site: a\non: x", "2: unknown key 'on'; `planctonctl help` names the page with all keys"),
+        ("site: a\n.nan: x", "2: unknown key '.nan'; `planctonctl help` names the page with all "
+         "keys"),
+        ("site: a\nmax_docks 5\n", "2: not YAML: could not find expected ':'"),
+        ("site: a\nbinds: [a, b\n\n", "2: not YAML: expected ',' or ']', but got "
+         "'<stream end>'"),
+        ("site: 'a\nmax_docks: 2\n", "1: not YAML: found unexpected end of stream"),
+        ("scratch_dir: ~/pilots", "1: scratch_dir: '~/pilots' is not an absolute path"),
+        ("registry_config: a.json", "1: registry_config: 'a.json' is not an absolute path"),
+        ("docker_cmd: 'run {{ ncpus'", "1: docker_cmd: unexpected end of the expression, expected "
+         "'}}'."),
         ("- a\n- b", "1: must be `key: value` lines"),
         ("hello", "1: must be `key: value` lines"),
         ("site: a\nenvironment:\n  A: x\n  A: y", "4: A is given twice (first in line 3)"),

@@ -220,8 +220,8 @@ def test_the_further_settings() -> None:
     assert made["PidsLimit"] == -1
 
 
-@pytest.mark.parametrize(("gpus", "count"), [("all", -1), ("2", 2)])
-def test_gpus_by_number(gpus: str, count: int) -> None:
+@pytest.mark.parametrize(("gpus", "count"), [("all", -1), ("2", 2), (2, 2)])
+def test_gpus_by_number(gpus: int | str, count: int) -> None:
     assert host(gpus=gpus)["DeviceRequests"][0]["Count"] == count
 
 
@@ -246,6 +246,9 @@ def test_what_a_pilot_prints_cannot_fill_the_disk_where_we_know_how_to_say_so() 
         ("devices: [/dev/a:/dev/b:x]", "1: devices: '/dev/a:/dev/b:x' is not host:container"),
         ("capabilities: ['SYS ADMIN']", "1: capabilities: 'SYS ADMIN' is no capability"),
         ("ulimits: {nofile: many}", "1: ulimits: nofile: 'many' is not a number or soft:hard"),
+        ("ulimits: {nofile: '5:1'}", "1: ulimits: nofile: '5:1' has a soft limit above the hard"),
+        ("ulimits: {nofile: '-1:1'}", "1: ulimits: nofile: '-1:1' has a soft limit above the hard"),
+        ("gpus: -1", "1: gpus: '-1' is not `all`, a number or `device=ID,ID`"),
         ("gpus: some", "1: gpus: 'some' is not `all`, a number or `device=ID,ID`"),
         ("networks: [host, b]", "1: networks: 'host' cannot be joined with another network"),
         ("user_group: 'a b'", "1: user_group: 'a b' is not uid:gid"),
