@@ -25,9 +25,10 @@ class Parser(argparse.ArgumentParser):
         words = ["-" + word if word in _ONE_DASH else word for word in given]
         options, unknown = self.parse_known_args(words, namespace)
         if unknown:
+            known = self._list_options(options) if unknown[0].startswith("-") else ()
             self.error(
                 f"unrecognized arguments: {' '.join(unknown)}"
-                + suggest(unknown[0].partition("=")[0], self._list_options(options))
+                + suggest(unknown[0].partition("=")[0], known)
             )
         return options
 

@@ -19,7 +19,20 @@ def read_document(paths: Paths) -> dict[str, Any] | None:
         document = json.loads(paths.status.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return document if isinstance(document, dict) and "daemon" in document else None
+    return document if _is_usable(document) else None
+
+
+def _is_usable(document: Any) -> bool:
+    """Tell whether a daemon of this version may have written it, and not something else JSON."""
+    if not isinstance(document, dict) or not isinstance(document.get("daemon"), dict):
+        return False
+    engine, pilots = document.get("engine"), document.get("pilots")
+    return (
+        engine is None or (isinstance(engine, dict) and isinstance(engine.get("place"), str))
+    ) and (
+        pilots is None
+        or (isinstance(pilots, list) and all(isinstance(one, dict) for one in pilots))
+    )
 
 
 def read_current(paths: Paths, wall: float) -> dict[str, Any]:

@@ -73,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command in (None, "help"):
         parser.print_help()
         return ExitCode.OK if arguments.command else ExitCode.USAGE
+    if arguments.json and arguments.command in _WITHOUT_JSON:
+        parser.error(f"{arguments.command} has no --json")
     module, function, _ = COMMANDS[arguments.command]
     paths = Paths.choose(
         user=arguments.user,

@@ -143,12 +143,12 @@ def _wait_for_pilots(paths: Paths, seconds: float | None, kill_after: float | No
             text = _count_running(len(pilots))
             waited = time.monotonic() - began
             if kill_after is not None and waited > kill_after:
-                print(f"{text} after {kill_after:g} s: they are asked to end", flush=True)
+                print(f"{text} after {kill_after:.10g} s: they are asked to end", flush=True)
                 # open until they have ended: it may be what kills them
                 opened.callback(_stop_pilots(paths, document).close)
                 kill_after = None
             if waited > seconds:
-                raise PlanctonError(f"{text} after {seconds:g} s")
+                raise PlanctonError(f"{text} after {seconds:.10g} s")
             if known and text != shown:
                 print(text, flush=True)
                 shown = text
@@ -240,7 +240,7 @@ def _wait_for_end(
         check()
         if time.monotonic() > deadline:
             raise PlanctonError(
-                f"the daemon (pid {pid}) still runs after {seconds:g} s; see {paths.log}"
+                f"the daemon (pid {pid}) still runs after {seconds:.10g} s; see {paths.log}"
             )
         time.sleep(_PAUSE)
 

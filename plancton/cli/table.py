@@ -137,7 +137,8 @@ def _or_dash(value: float | None, form: str, divisor: float | None = None) -> st
 def _duration(seconds: float | None) -> str:
     if seconds is None:
         return "-"
-    hours, rest = divmod(int(max(0.0, seconds)), 3600)
+    seconds = max(0.0, seconds)  # the clock was set back
+    hours, rest = divmod(int(seconds), 3600)
     if hours:
         return f"{hours} h {rest // 60:02d} min"
     if rest >= 60:

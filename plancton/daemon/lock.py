@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
@@ -52,7 +53,8 @@ class DaemonLock:
     def release(self) -> None:
         """Remove the pid file and free the lock."""
         if self._handle is not None:
-            self._paths.pidfile.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the lock alone says whether a daemon runs
+                self._paths.pidfile.unlink()
             os.close(self._handle)
             self._handle = None
 

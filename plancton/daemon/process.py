@@ -71,7 +71,7 @@ def _work(
     recorder = Recorder(paths.day)
     idle_store = IdleStore(paths.idle_periods)
     metrics.reporter.listeners.append(recorder.take)
-    me = status_document.DaemonInfo(pid=os.getpid(), started=clock.wall())
+    me = status_document.DaemonInfo(pid=os.getpid(), began=clock.now())
     last: list[LoopPass] = []
 
     def publish(loop_pass: LoopPass, daemon: status_document.DaemonInfo = me) -> None:

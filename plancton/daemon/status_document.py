@@ -38,7 +38,7 @@ class DaemonInfo:
     """The daemon itself, as the document shows it."""
 
     pid: int
-    started: float
+    began: float  #: on the monotonic clock
     running: bool = True
 
 
@@ -68,7 +68,12 @@ def build_document(
         # Both on the node's monotonic clock: how fresh this is, whatever the wall clock did.
         "looked": now,
         "next_look_within": config.main_sleep,
-        "daemon": asdict(daemon),
+        "daemon": {
+            "pid": daemon.pid,
+            # By the wall clock of now: it may have been set since then.
+            "started": wall - (now - daemon.began),
+            "running": daemon.running,
+        },
         "mode": loop_pass.mode.value,
         "summary": loop_pass.decision.summary,
         "engine": {

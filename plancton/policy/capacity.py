@@ -72,8 +72,9 @@ def format_pilots(number: int) -> str:
 
 
 def format_gb(size: int) -> str:
-    """Return bytes as gigabytes, e.g. ``1.5 GB``."""
-    return f"{size / 1e9:.1f} GB"
+    """Return bytes as gigabytes, e.g. ``1.5 GB``, with three digits where one is not exact."""
+    value = round(size / 1e9, 3)
+    return f"{value:.1f} GB" if value >= 100 or value == round(value, 1) else f"{value:.3g} GB"
 
 
 def smooth_owner(

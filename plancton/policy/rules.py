@@ -234,13 +234,13 @@ def limit_age(view: View) -> RuleResult:
     }
     old = [pilot for pilot in view.remaining if left.get(pilot.id, 0.0) < 0.0]
     what = "older than" if written else "without using CPU for longer than"
-    sentence = f"No pilot is {what} max_ttl ({most:g} s)."
+    sentence = f"No pilot is {what} max_ttl ({most:.10g} s)."
     if old:
-        sentence = f"{format_pilots(len(old))} {what} max_ttl ({most:g} s): asked to end."
+        sentence = f"{format_pilots(len(old))} {what} max_ttl ({most:.10g} s): asked to end."
         if not written:
             sentence = (
-                f"{format_pilots(len(old))} {what} max_ttl ({most:g} s), or older than "
-                f"{LONGEST_AGE:g} s: asked to end."
+                f"{format_pilots(len(old))} {what} max_ttl ({most:.10g} s), or older than "
+                f"{LONGEST_AGE:.10g} s: asked to end."
             )
     return RuleResult(
         sentence,
@@ -376,7 +376,7 @@ def give_up_starving(view: View) -> RuleResult | None:
         return RuleResult(f"{sentence}; they are kept, as squeeze_limit is 0.")
     over = [pilot for pilot in view.remaining if starving.get(pilot.id, 0.0) >= most]
     return RuleResult(
-        f"{sentence}; such pilots are given up after {most:g} s (squeeze_limit).",
+        f"{sentence}; such pilots are given up after {most:.10g} s (squeeze_limit).",
         stops=tuple(StopPilot(pilot, view.config.stop_grace, STARVED) for pilot in over),
         wait=most - longest,
     )
@@ -405,7 +405,7 @@ def evict_excess(view: View) -> RuleResult:
         )
     return RuleResult(
         f"More pilots run than the node can hold, for {lasted:.1f} s; "
-        f"those that used the least CPU are evicted after {grace_kill:g} s.",
+        f"those that used the least CPU are evicted after {grace_kill:.10g} s.",
         0,
         stops,
         grace_kill - lasted,

@@ -311,7 +311,7 @@ class FakeNode:
     def build_document(self, done: LoopPass, ahead: float = 0.0) -> dict[str, Any]:
         """Build the status document of pid 7, the wall clock being so many seconds ahead."""
         return status_document.build_document(
-            status_document.DaemonInfo(pid=7, started=1.0), done,
+            status_document.DaemonInfo(pid=7, began=0.0), done,
             engine=self.engine, facts=self.loop.facts, watch=self.watch, config_path="/c.yaml",
             ended=self.loop.ended, counts=self.loop.counts,
             now=self.clock.now(), wall=self.clock.wall() + ahead,

@@ -113,6 +113,13 @@ def test_a_pid_file_that_a_killed_daemon_left_is_not_believed(paths: Paths) -> N
     assert running_pid(paths) is None
 
 
+def test_a_pid_file_that_cannot_be_written_is_one_clear_line(paths: Paths) -> None:
+    paths.pidfile.mkdir(parents=True)
+    with pytest.raises(PlanctonError, match=f"{paths.pidfile}: cannot be written: Is a directory"):
+        DaemonLock(paths).take()
+    assert running_pid(paths) is None
+
+
 def test_a_retry_is_wanted_until_the_daemon_has_done_it(tmp_path: Path) -> None:
     flags = AdminFlags(tmp_path)
     assert not flags.wants_retry()

@@ -116,6 +116,9 @@ def test_no_command_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) 
         (["top", "--interval=0"], "argument --interval: must be 0.1 s or more"),
         (["top", "--count=0"], "argument --count: must be a whole number, 1 or more"),
         (["simulate"], "the following arguments are required: trace"),
+        (["completion", "zsh", "bash"], "unrecognized arguments: bash; see"),
+        (["--json", "nodaemon"], "nodaemon has no --json; see"),
+        (["--json", "completion", "bash"], "completion has no --json; see"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_code_2(
@@ -178,11 +181,19 @@ def test_before_its_first_pass_a_daemon_shows_nothing_of_the_one_before(locked: 
     assert main.main([*places(locked), "explain"]) == 0
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", "null"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "", "{", "[]", "null", '{"daemon": null}', '{"daemon": {}, "engine": 5}',
+        '{"daemon": {}, "engine": {"name": "docker"}}', '{"daemon": {}, "pilots": [5]}',
+    ],
+)  # fmt: skip
 def test_a_damaged_status_file_is_no_traceback(paths: Paths, damage: str) -> None:
     paths.rundir.mkdir()
     paths.status.write_text(damage)
     assert main.main([*places(paths), "status"]) == ExitCode.NOT_RUNNING
+    assert main.main([*places(paths), "logs"]) == ExitCode.OK
+    assert main.main([*places(paths), "force-stop"]) == ExitCode.OK
 
 
 def test_stopping_what_does_not_run_is_done_already(

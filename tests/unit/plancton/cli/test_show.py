@@ -131,6 +131,11 @@ def test_pilots_that_are_not_known_are_not_none() -> None:
     assert "Pilots: not known" in told
 
 
+def test_a_clock_that_was_set_back_gives_no_negative_time() -> None:
+    ahead = {"pid": 5, "started": 9e9, "running": True}
+    assert "Daemon: pid 5, up 0.0 s, active" in shown(document(daemon=ahead))
+
+
 def test_one_pilot_is_one_pilot() -> None:
     assert "Capacity: 1 pilot. " in shown(document(capacity={"start": 1, "keep": 1}))
 

@@ -51,6 +51,15 @@ def test_the_windows_follow_the_clock(tmp_path: Path) -> None:
     assert node.engine.running() == []
 
 
+def test_a_daemon_is_as_old_as_it_was_before_the_jump(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path)
+    look = node.loop.run_pass(Trigger.TIMER)
+    for jump in (0.0, YEAR, -YEAR):
+        document = node.build_document(look, ahead=jump)
+        age = document["written"] - document["daemon"]["started"]
+        assert age == pytest.approx(node.clock.now(), abs=1e-3)
+
+
 def test_health_is_measured_with_the_clock_that_does_not_jump(tmp_path: Path) -> None:
     node = FakeNode(tmp_path)
     look = node.loop.run_pass(Trigger.TIMER)

@@ -4,6 +4,7 @@ import pytest
 
 from plancton.config.model import Config
 from plancton.model import Decision, DiskUse, NodeState, Pilot, PilotState, StopPilot
+from plancton.policy.capacity import format_gb
 from plancton.policy.decide import decide
 from tests.support.fake_node import FACTS, GB, IDLE
 from tests.support.node_states import text
@@ -36,6 +37,15 @@ def test_a_pilot_that_wrote_more_than_it_may_is_asked_to_end() -> None:
     assert text(decision, "disk") == (
         "1 pilot wrote more than max_dock_disk (10.0 GB): asked to end. Of 1 pilot it is not known."
     )
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [(0, "0.0"), (50_000_000, "0.05"), (2_750_000_000, "2.75"), (2 * GB, "2.0"),
+     (23_712_345_678, "23.7"), (128_430_000_000, "128.4"), (8192, "0.0")],
+)  # fmt: skip
+def test_a_size_is_shown_so_that_others_can_be_computed_from_it(size: int, shown: str) -> None:
+    assert format_gb(size) == f"{shown} GB"
 
 
 def test_one_that_wrote_less_is_left_alone() -> None:

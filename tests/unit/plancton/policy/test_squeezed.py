@@ -171,6 +171,11 @@ def test_the_default_of_max_ttl_ends_no_pilot_that_works_or_that_the_owner_squee
     assert reasons(node.run(200.0, calm)) == {"it is older than max_ttl"}, "stuck for 12 hours"
 
 
+def test_a_long_max_ttl_is_shown_as_it_was_written() -> None:
+    node = Node(10, config=Config(max_docks=8, max_ttl=1_209_600.5))
+    assert text(node.run(10.0), "max_ttl") == "No pilot is older than max_ttl (1209600.5 s)."
+
+
 def test_a_pilot_that_computes_for_a_week_beside_the_owners_time_ends() -> None:
     node = Node(604_000, config=Config(max_docks=8, squeeze_limit=0.0))
     node.pilots = [replace(node.pilots[0], cpu_seconds=600_000.0)]
