@@ -56,6 +56,8 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _ESCAPED = re.compile(r'["\\]')
 _OLD_BACKSLASH = re.compile(r'\\(?!"(?![\r\n]|\Z))')
+#: Of an expression without its strings: what the new syntax has, and the old one has not.
+_ONLY_NEW = re.compile(r'(?<![\w.])(?<![eE][-+])0\d+(?![\w.])|""\s*""')
 _RESERVED = {"error", "false", "is", "isnt", "parent", "true", "undefined"}
 
 
@@ -245,9 +247,20 @@ def convert_old_syntax(expression: str) -> str:
     return _OLD_BACKSLASH.sub(r"\\\\", expression) if "\\" in expression else expression
 
 
+def read_old_syntax(expression: str) -> str:
+    """Return the same; raises ParseError for what only the new syntax has.
+
+    There it has octal numbers, and takes strings next to each other for one.
+    """
+    converted = convert_old_syntax(expression)
+    if _ONLY_NEW.search(_STRING.sub('""', converted)) is not None:
+        raise ParseError(f"{expression[:200]} is not of the old ClassAd syntax")
+    return converted
+
+
 def parse_old(expression: str) -> classad2.ExprTree:
     """Parse an expression of the old syntax; raises ParseError."""
-    return parse(convert_old_syntax(expression))
+    return parse(read_old_syntax(expression))
 
 
 def evaluate(expression: str, ad: Ad, now: float) -> Any:

@@ -10,6 +10,7 @@ line that is not understood never ends with 0.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, ParamSpec
 
 from commandline.parser import find_nearest
-from vobox.classad.ad import convert_old_syntax
+from vobox.classad.ad import ParseError, read_old_syntax
 from vobox.classad.expressions import is_expression
 from vobox.client.version import VERSION_TEXT
 from vobox.rpc.types import Answer
@@ -187,7 +188,8 @@ def check_expression(text: str, error: str) -> str:
     :param error: the text for stderr if it cannot
     :raises EarlyExit: if it cannot
     """
-    expression = convert_old_syntax(text)
-    if not is_expression(expression):
-        raise EarlyExit(error)
-    return expression
+    with contextlib.suppress(ParseError):
+        expression = read_old_syntax(text)
+        if is_expression(expression):
+            return expression
+    raise EarlyExit(error)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from thyme.protocol.job import JobId
-from vobox.classad.ad import Ad, ParseError, convert_old_syntax, evaluate_tree, parse
+from vobox.classad.ad import Ad, ParseError, evaluate_tree, parse, read_old_syntax
 from vobox.classad.cost import Stopwatch
 from vobox.classad.regexps import limit_regexps
 from vobox.jobs.job import Job
@@ -125,7 +125,7 @@ def evaluate_constraints(
 
 
 def _parse_constraint(text: str) -> Any:
-    return parse(limit_regexps(convert_old_syntax(text)))
+    return parse(limit_regexps(read_old_syntax(text)))
 
 
 def names_nothing(word: str) -> bool:

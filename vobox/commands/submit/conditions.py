@@ -47,7 +47,7 @@ class IfBlocks:
     def handle_keyword(self, word: str, condition: str) -> None:
         """Open, continue or close a block; ``word`` in lower case. Raises SubmitError."""
         if word == "if":
-            active = self.active and self._is_true(condition)
+            active = self.active and self._is_true(word, condition)
             self._blocks.append(_IfBlock(self.active, active, active))
             return
         if not self._blocks:
@@ -56,19 +56,18 @@ class IfBlocks:
         if word == "endif":
             self._blocks.pop()
         elif block.after_else:
-            raise job_error(f"{word} after else")
+            raise job_error(f"{word} is not allowed after else")
         elif word == "else":
             block.active, block.after_else = block.outer_active and not block.branch_taken, True
         else:
-            block.active = (
-                block.outer_active and not block.branch_taken and self._is_true(condition)
-            )
+            tried = block.outer_active and not block.branch_taken
+            block.active = tried and self._is_true(word, condition)
             block.branch_taken = block.branch_taken or block.active
 
-    def _is_true(self, condition: str) -> bool:
+    def _is_true(self, word: str, condition: str) -> bool:
         text = self._expander.expand(condition).strip()
         if negated := re.match(r"!\s*|not\s+", text, re.IGNORECASE):
-            return not self._is_true(text[negated.end() :])
+            return not self._is_true(word, text[negated.end() :])
         if (not text and condition.strip()) or text.lower() == "defined":
             return False  # what expands to nothing
         if found := _DEFINED.match(text):
@@ -84,11 +83,11 @@ class IfBlocks:
         why = "expression is not a conditional" if is_word else _COMPLEX
         if _NO_VERSION.match(text):
             why = "the version literal is invalid"
-        raise job_error(f"{condition} is not a valid if condition because {why}")
+        raise job_error(f"{condition} is not a valid {word} condition because {why}")
 
 
 def _is_number(text: str) -> bool:
-    return re.fullmatch(r"\d+\.?\d*|\.\d+", text, re.ASCII) is not None
+    return re.fullmatch(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", text, re.ASCII) is not None
 
 
 def _compare_version(operator: str, wanted: str) -> bool:

@@ -19,6 +19,10 @@ from .sources import TextSources
 
 #: HTCondor's own limit: texts that take in texts.
 MAX_INCLUDES = 8
+#: Macros that have a value only later, but are defined.
+_OF_EACH_JOB = frozenset(
+    {"cluster", "clusterid", "process", "procid", "jobid", "step", "row", "itemindex"}
+)
 _INCLUDE = re.compile(
     r"(?P<words>(?:\s+(?:command|output|ifexists?))*)(?P<into>\s+into\s+\S+)?\s*:(?P<what>.*)\Z",
     re.IGNORECASE,
@@ -131,7 +135,7 @@ class _DescriptionReader:
         """Read the innermost text; returns the number of its last line that says something."""
         source, line_number = self._texts[-1], 0
         opened = self._conditions.depth
-        for line in read_lines(text, source):
+        for line in read_lines(text, source, lambda: not self._conditions.active):
             line_number = line.number
             try:
                 self._handle_line(line)
@@ -152,7 +156,7 @@ class _DescriptionReader:
             self._mentioned |= find_references(line.value) | _find_defined(line)
         if line.kind in ("if", "elif", "else", "endif"):
             self._conditions.handle_keyword(line.kind, line.value)
-        elif not self._conditions.active:
+        elif line.kind == "skipped":
             return
         elif line.kind == "set":
             self._assign(line)
@@ -239,7 +243,7 @@ class _DescriptionReader:
         return known.value if known else self._builtin.get(name.lower())
 
     def _is_defined(self, name: str) -> bool:
-        return bool(self._lookup(name))
+        return name.lower() in _OF_EACH_JOB or bool(self._lookup(name))
 
 
 def _find_defined(line: LogicalLine) -> set[str]:

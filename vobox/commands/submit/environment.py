@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
+import glob
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from vobox.classad.ad import Ad, quote
 
@@ -21,8 +22,6 @@ from .quoting import (
     parse_environment_v2,
     unwrap_v2,
 )
-
-_TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 
 
 def record_environment(commands: Commands, ad: Ad, submitter: Mapping[str, str]) -> dict[str, str]:
@@ -65,35 +64,41 @@ def record_environment(commands: Commands, ad: Ad, submitter: Mapping[str, str])
 def import_variables(selection: str, submitter: Mapping[str, str]) -> dict[str, str]:
     """Return the submitter's variables that ``getenv`` asks for.
 
-    ``true``: all; else a list of names and patterns, ``!`` in front takes out.
+    ``true``: all; else a list of names and patterns in any case, ``!`` in front takes out.
     Condor's own (``_CONDOR_*``), shell functions and values with a line break never
     travel, as with HTCondor, nor does what is not UTF-8: ads cannot hold it.
     """
-    word = selection.strip().lower()
-    if not word or word in _FALSE:
+    entries = [entry for entry in re.split(r"[,;\s]+", selection) if entry]
+    if not entries or (all_of_them := _find_truth(selection)) is False:
         return {}
-    patterns = [entry for entry in re.split(r"[,\s]+", selection) if entry]
-    if word in _TRUE or _is_true(word):
-        patterns = ["*"]
-    wanted = [entry for entry in patterns if not entry.startswith("!")]
-    unwanted = [entry[1:] for entry in patterns if entry.startswith("!")]
+    wanted = [entry for entry in entries if not entry.startswith("!")]
+    unwanted = [entry[1:] for entry in entries if entry.startswith("!")]
+    if all_of_them or not wanted:
+        wanted = ["*"]
     return {
         name: value
         for name, value in submitter.items()
         if not name.lower().startswith("_condor_")
         if "\n" not in value and not value.startswith("()")
         if (name + value).isprintable() or _is_utf8(name + value)
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in wanted or ["*"])
-        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in unwanted)
+        if _matches_any(name, wanted) and not _matches_any(name, unwanted)
     }
 
 
-def _is_true(word: str) -> bool:
-    """Return whether the word is an expression of a value that is true: ``1.5``, ``1+1``."""
+def _find_truth(text: str) -> bool | None:
+    """Return the value of ``true``, ``0``, ``1 + 1``, ...; None for names (``yes`` is one)."""
     try:
-        return evaluate_boolean("getenv", word)
+        return evaluate_boolean("getenv", text.strip())
     except SubmitError:
-        return False
+        return None
+
+
+def _matches_any(name: str, patterns: Iterable[str]) -> bool:
+    """Return whether one of the patterns matches, in any case; only ``*`` is a wildcard."""
+    return any(
+        fnmatch.fnmatchcase(name.lower(), "*".join(map(glob.escape, pattern.lower().split("*"))))
+        for pattern in patterns
+    )
 
 
 def _is_utf8(text: str) -> bool:

@@ -8,12 +8,13 @@ import re
 
 import classad2
 
-from vobox.classad.ad import Ad, ParseError, convert_old_syntax, evaluate, parse
+from vobox.classad.ad import Ad, ParseError, evaluate, parse, read_old_syntax
 
 from .errors import expression_error, type_error
 
 # Python makes no number of some thousand digits, and ClassAds none of twenty
-_LITERAL = re.compile(r"-?\d{1,19}\Z|true\Z|false\Z|undefined\Z", re.IGNORECASE)
+_LITERAL = re.compile(r"(?:-\d{1,19}|0|[1-9]\d{0,18}|true|false|undefined)\Z", re.IGNORECASE)
+_COMMENT = re.compile(r'("(?:[^"\\]|\\.)*")|//.*\Z')
 
 
 @functools.lru_cache(maxsize=4096)  # the jobs of a cluster share most of their expressions
@@ -24,8 +25,10 @@ def canonicalize(attribute: str, text: str) -> str:
     """
     if _LITERAL.match(text):
         return str(int(text)) if text[-1].isdigit() else text.lower()
-    text = convert_old_syntax(text)
     try:
+        text = read_old_syntax(text)
+        if "//" in text:
+            text = _COMMENT.sub(lambda found: found[1] or "", text)
         parse(text)
     except ParseError:
         raise expression_error(attribute, text) from None

@@ -8,6 +8,7 @@ value itself.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import posixpath
 import random
@@ -25,9 +26,12 @@ Function = Callable[[list[str], str, Lookup, random.Random], str]
 #: The macro with the directory of condor_submit; no description can name it.
 SUBMIT_DIRECTORY = "./"
 _NAME = re.compile(r"[A-Za-z_][\w.]*\Z")
-_INT_FORMAT = re.compile(r"%[-+ 0#]*\d{0,3}(?:\.\d{1,3})?[dixXo]\Z")
-_REAL_FORMAT = re.compile(r"%[-+ 0#]*\d{0,3}(?:\.\d{1,3})?[feEgG]\Z")
-_STRING_FORMAT = re.compile(r"%-?\d{0,4}(?:\.\d{1,4})?s\Z")
+#: One conversion, with text around it.
+_INT_FORMAT = re.compile(r"[^%]*%[-+ 0#]*\d{0,3}(?:\.\d{1,3})?[dixXou][^%]*\Z")
+_REAL_FORMAT = re.compile(r"[^%]*%[-+ 0#]*\d{0,3}(?:\.\d{1,3})?[fFeEgG][^%]*\Z")
+_STRING_FORMAT = re.compile(r"[^%]*%-?\d{0,4}(?:\.\d{1,4})?s[^%]*\Z")
+_LENGTH = re.compile(r"(%[-+ 0#\d.]*)(?:hh?|ll?|[Lqjzt])(?=[A-Za-z])")
+_LARGEST = 2**63 - 1
 
 
 class FunctionError(Exception):
@@ -47,8 +51,11 @@ def _evaluate(text: str) -> object:
 
 
 def _evaluate_number(text: str) -> float:
-    value = _evaluate(text)
-    if isinstance(value, (bool, classad2.Value)) or not isinstance(value, (int, float)):
+    try:
+        value: object = int(text)  # also one beyond 64 bits
+    except ValueError:
+        value = _evaluate(text)
+    if isinstance(value, classad2.Value) or not isinstance(value, (int, float)):
         raise FunctionError(f"{text!r} is not a number")
     return value
 
@@ -57,11 +64,11 @@ def _evaluate_integer(text: str) -> int:
     value = _evaluate_number(text)
     if not math.isfinite(value):
         raise FunctionError(f"{text!r} is not an integer")
-    return int(value)
+    return min(max(int(value), -_LARGEST - 1), _LARGEST)
 
 
 def _format(pattern: re.Pattern[str], spec: list[str], default: str, value: object) -> str:
-    wanted = ",".join(spec) if spec else default
+    wanted = _LENGTH.sub(r"\1", ",".join(spec)) if spec else default
     if not pattern.match(wanted):
         raise FunctionError(f"{wanted!r} is not a format for this")
     return wanted % value
@@ -73,26 +80,30 @@ def _int(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random)
 
 
 def _real(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
-    number = _evaluate_number(_look_up(arguments[0], lookup))
-    return _format(_REAL_FORMAT, arguments[1:], "%.16G", number)
+    number = float(_evaluate_number(_look_up(arguments[0], lookup)))
+    text = _format(_REAL_FORMAT, arguments[1:], "%.16G", number)
+    return text if "." in text or len(arguments) == 1 else text + ".0"
 
 
 def _string(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
     text = _look_up(arguments[0], lookup)
-    if text.startswith('"'):
-        text = str(_evaluate(text))
+    with contextlib.suppress(FunctionError):
+        value = _evaluate(text)
+        text = value if isinstance(value, str) else text
     return _format(_STRING_FORMAT, arguments[1:], "%s", text)
 
 
 def _eval(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
     value = _evaluate(_look_up(",".join(arguments), lookup))
-    return value_text(value)
+    # a real as new ClassAds write it
+    is_written = isinstance(value, float) and value and math.isfinite(value)
+    return f"{value:.15E}" if is_written else value_text(value)
 
 
 def _choice(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
     items = arguments[1:]
     if len(items) == 1:
-        items = re.split(r"[,\s]+", _look_up(items[0], lookup))
+        items = [item.strip() for item in _look_up(items[0], lookup).split(",")]
     index = _evaluate_integer(_look_up(arguments[0], lookup))
     if not 0 <= index < len(items):
         raise FunctionError(f"index {index} is not within the {len(items)} items")
@@ -144,27 +155,36 @@ def _filename(arguments: list[str], flags: str, lookup: Lookup, _rng: random.Ran
         path = posixpath.join(lookup(SUBMIT_DIRECTORY) or "", path)
     directory, base = path[: path.rfind("/") + 1], path[path.rfind("/") + 1 :]
     dot = base.rfind(".")
-    stem, extension = (base, "") if dot < 0 else (base[:dot], base[dot:])
-    if not set(flags) & set("pdnx"):
+    stem, extension = (base, "") if dot < 1 else (base[:dot], base[dot:])
+    wanted = set(flags) & (set("pdnx") if directory or not set(flags) & set("nx") else set("nx"))
+    if wanted == {"x"}:
+        result = extension.removeprefix(".") if "b" in flags else extension
+    elif not wanted:
         result = path
     else:
-        result = ""
-        if "p" in flags:
-            result = directory
-        elif "d" in flags:
-            result = "".join(re.findall(r"[^/]*/", directory)[-flags.count("d") :])
-        if "n" in flags:
-            result += stem
-        if "x" in flags:
-            result += extension
-    if "b" in flags:
-        result = result.removeprefix(".") if flags.strip("bqa") == "x" else result.rstrip("/")
+        if "d" in wanted:
+            result = _last_directories(directory, flags.count("d"))
+        else:
+            result = directory if "p" in wanted else ""
+        if not wanted & set("nx"):
+            result = result.removesuffix("/") if "b" in flags else result
+        else:
+            result += base if "x" in wanted else stem  # as in HTCondor, x brings the name as well
     if "w" in flags:
         result = result.replace("/", "\\")
     if "q" in flags:
         mark = "'" if "a" in flags else '"'
         result = f"{mark}{result}{mark}"
     return result
+
+
+def _last_directories(directory: str, count: int) -> str:
+    """Return the last ``count`` of ``/a/b/``; HTCondor counts what is before the first slash, too.
+
+    ``directory``: "", or what ends in a slash.
+    """
+    parts = directory.split("/")
+    return "/".join(parts[-count - 1 :])
 
 
 def _strip_quotes(text: str) -> str:
@@ -184,3 +204,5 @@ FUNCTIONS: dict[str, Function] = {
     "STRING": _string,
     "SUBSTR": _substr,
 }
+#: Those that take a format, whose blanks count.
+FORMATTED = (_int, _real, _string)

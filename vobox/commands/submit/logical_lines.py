@@ -11,7 +11,7 @@ on its line takes the lines up to one that begins with ``)``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from .errors import dag_error, line_error
@@ -28,6 +28,7 @@ _QUEUE = re.compile(r"queue(?=\s|\Z)|iter(?:a(?:te?)?)?(?=\s+[^=+@\s]|\Z)", re.I
 _WORD = re.compile(
     r"(?:@(?=include))?(if|elif|else|endif|include|use|error|warning)(?![\w.])", re.IGNORECASE
 )
+_CONDITION = re.compile(r"(?:if|elif|else|endif)(?=\s|\Z)", re.IGNORECASE)
 #: What begins a line of a DAGMan file.
 _DAG_LINE = re.compile(
     r"(?:job|provisioner|final|service|splice|subdag|parent|submit-description|done|pre_skip|script"
@@ -43,7 +44,8 @@ class LogicalLine:
     """One statement. ``number`` is that of its last physical line, as HTCondor reports it."""
 
     number: int
-    kind: str  #: "set", "append", "queue", or the keyword: "if" "elif" "else" "endif" "include" ...
+    #: "set", "append", "queue", "skipped", or the keyword: "if" "elif" "else" "endif" "include" ...
+    kind: str
     key: str = ""  #: as typed, e.g. ``+Foo``
     value: str = ""  #: right-hand side; arguments of a queue statement or keyword
     items: tuple[str, ...] | None = None  #: inline lines of a queue statement
@@ -54,16 +56,22 @@ def is_queue(text: str) -> bool:
     return _QUEUE.match(text.strip()) is not None
 
 
-def read_lines(text: str, source: str) -> Iterator[LogicalLine]:
+def read_lines(
+    text: str, source: str, skips: Callable[[], bool] = lambda: False
+) -> Iterator[LogicalLine]:
     """Yield the statements of ``text``; raises SubmitError for a line that is not one.
 
-    ``source`` names the description in the error, e.g. its file name.
+    :param source: names the description in the error, e.g. its file name
+    :param skips: whether a branch that does not count leaves out the next line, whatever it says
     """
     physical = _PhysicalLines(text.removesuffix("\n").split("\n"))
     while (logical := physical.read_logical_line()) is not None:
         if not logical.isprintable() and (problem := _find_unprintable(logical)):
             raise line_error(physical.number, source, problem)
-        yield _parse_statement(logical, physical, source)
+        if skips() and not _CONDITION.match(logical):
+            yield LogicalLine(physical.number, "skipped")
+        else:
+            yield _parse_statement(logical, physical, source)
 
 
 class _PhysicalLines:
@@ -82,8 +90,15 @@ class _PhysicalLines:
 
     def read_logical_line(self) -> str | None:
         """Return the next line, with those that continue it; None at the end."""
+        while (line := self.read_joined_line()) is not None:
+            if line:
+                return line
+        return None
+
+    def read_joined_line(self) -> str | None:
+        """Return the next line that is no comment, also an empty one; None at the end."""
         while (line := self.read_line()) is not None:
-            if not line or line.startswith("#"):
+            if line.startswith("#"):
                 continue
             pieces = []
             while line.endswith("\\"):
@@ -91,9 +106,7 @@ class _PhysicalLines:
                 line = self.read_line() or ""
                 if line.startswith("#"):
                     line = "\\" if line.endswith("\\") else ""
-            joined = "".join((*pieces, line)).strip()
-            if joined:
-                return joined
+            return "".join((*pieces, line)).strip()
         return None
 
 
@@ -150,10 +163,9 @@ def _parse_queue(rest: str, physical: _PhysicalLines, source: str) -> LogicalLin
         return LogicalLine(physical.number, "queue", "", rest)
     items = [first.strip()] if first.strip() else []
     start = physical.number
-    while (line := physical.read_line()) is not None:
+    while (line := physical.read_joined_line()) is not None:
         if line.startswith(")"):
             return LogicalLine(physical.number, "queue", "", head.rstrip(), tuple(items))
-        if not line.startswith("#"):  # an empty line is an item, too
-            items.append(line)
+        items.append(line)  # an empty line is an item, too
     problem = "Reached end of file without finding closing brace ')' for Queue command on line"
     raise line_error(physical.number, source, f"{problem} {start}")

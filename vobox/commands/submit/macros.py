@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from .budget import spend_nothing
 from .errors import SubmitError, job_error, submit_error
-from .functions import FUNCTIONS, FunctionError
+from .functions import FORMATTED, FUNCTIONS, FunctionError
 
 #: Macros inside macros inside ...; more than this is a circle.
 MAX_DEPTH = 32
@@ -133,8 +133,12 @@ class _Expansion:
         function = FUNCTIONS.get("F" if _is_filename_function(name) else name)
         if function is None:
             return None
-        flags = name[1:] if _is_filename_function(name) else ""
-        arguments = [part.strip() for part in self.expand(body).split(",")]
+        flags = name[1:].lower() if _is_filename_function(name) else ""
+        arguments = self.expand(body).split(",")
+        if function in FORMATTED:
+            arguments[0] = arguments[0].strip()
+        else:
+            arguments = [part.strip() for part in arguments]
         return function(arguments, flags, self.expand_macro, self.source.rng)
 
     def expand_macro(self, name: str) -> str | None:
@@ -196,7 +200,7 @@ def fill_machine_defaults(command: str, text: str, by_pilot: bool = False) -> st
 
 
 def _is_filename_function(name: str) -> bool:
-    return re.fullmatch(r"F[fpduwnxbqa]*", name) is not None
+    return re.fullmatch(r"F(?i:[fpduwnxbqa]*)", name) is not None
 
 
 def _match_parentheses(text: str) -> dict[int, int]:

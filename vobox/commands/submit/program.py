@@ -66,7 +66,7 @@ def record_program(
             return Program(fill_machine_defaults("executable", path), size=store.size(path))
         data = store.read(path)
     except OSError as error:
-        problem = f"Can't access executable file {path}: {error.strerror}"
+        problem = f"Can't access executable file {name}: {error.strerror}"
         raise submit_error(problem) from None
     if not data:
         raise submit_error(f"Executable file {path} has zero length")

@@ -20,7 +20,8 @@ from .job_commands import Commands
 from .quoting import strip_quotes
 from .streams import make_absolute
 
-_LIMIT = re.compile(r"[a-z_][\w.]*(?::\d+(?:\.\d+)?)?\Z")
+#: What is after the colon counts where it is a number, else 1.
+_LIMIT = re.compile(r"[a-z_]\w*(?:\.[a-z_]\w*)?(?::.*)?\Z")
 #: The commands that ask for a job factory, each with its attribute.
 _FACTORY = (
     ("max_materialize", "JobMaterializeLimit"),
@@ -84,11 +85,14 @@ def _record_concurrency(commands: Commands, ad: Ad) -> None:
     text = commands.get("concurrency_limits", "ConcurrencyLimits")
     if text is None:
         return
+    if commands.get("concurrency_limits_expr") is not None:
+        both = "concurrency_limits and concurrency_limits_expr"
+        raise job_error(f"{both} can't be used together")
     limits = [part for part in re.split(r"[,\s]+", text.lower()) if part]
     for limit in limits:
         if not _LIMIT.match(limit):
             raise job_error(f"Invalid concurrency limit '{limit}'")
-    ad["ConcurrencyLimits"] = quote(",".join(limits))
+    ad["ConcurrencyLimits"] = quote(",".join(sorted(limits)))
 
 
 def _record_delegation(commands: Commands, ad: Ad) -> None:

@@ -12,6 +12,7 @@ from .errors import SubmitError, submit_error
 from .expressions import evaluate_boolean
 from .input_files import URL
 from .job_commands import Commands
+from .quoting import strip_quotes
 
 _BAD_SHOULD = (
     "invalid value ({0}) for ShouldTransferFiles. Please either specify YES, NO, or IF_NEEDED and "
@@ -76,8 +77,9 @@ def record_transfer(commands: Commands, ad: Ad, domain: str, grid: bool) -> Tran
         ad["CommonInputFiles"] = quote(",".join(common))
     if output is not None:
         ad["TransferOutput"] = quote(_normalize_output_list(output))
-    if remaps := commands.get("transfer_output_remaps", "TransferOutputRemaps"):
-        ad["TransferOutputRemaps"] = quote(remaps.strip('"'))
+    remaps = commands.get("transfer_output_remaps", "TransferOutputRemaps")
+    if remaps and (remaps := strip_quotes(remaps)):
+        ad["TransferOutputRemaps"] = quote(remaps)
     keep = commands.get("preserve_relative_paths", "PreserveRelativePaths")
     keep_paths = evaluate_boolean("preserve_relative_paths", keep) if keep else False
     if keep:

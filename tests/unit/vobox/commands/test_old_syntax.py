@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_command_queue import Queue
-from tests.support.fake_query_queue import FakeQueue, job, out
+from tests.support.fake_query_queue import FakeQueue, ask, job, out
 from tests.support.schedd_parts import ScheddHarness
 from thyme.protocol.job import JobId
 from vobox.commands.query import condor_history, condor_q
@@ -41,6 +41,16 @@ def test_condor_qedit_selects_and_stores_text_as_typed(queue: Queue) -> None:
     assert queue.run("condor_qedit", "-constraint", VERSIONED, "Win", r'"C:\temp"').code == 0
     ads = [queue.bench.job(JobId(cluster, 0)).ad for cluster in (5, 6)]
     assert [ad.text("Win") for ad in ads] == [r"C:\temp", ""]
+
+
+@pytest.mark.parametrize("text", ["ClusterId == 05", '"a" "b" == Tag', "{017}[0]"])
+def test_octal_numbers_and_strings_side_by_side_are_no_expressions(text: str, queue: Queue) -> None:
+    assert queue.run("condor_rm", "-constraint", text).code == 1
+    assert queue.run("condor_qedit", "5.0", "Tag", text).code == 1
+    assert queue.states() == {"5.0": 1, "6.0": 1}
+    assert queue.bench.job(JobId(5, 0)).ad.text("Tag") == "v12"
+    view = FakeQueue([job(5, Tag="a")])
+    assert ask(condor_q.answer, view, "-constraint", text, "-af", "Tag").code == 1
 
 
 @pytest.mark.parametrize("command", ["condor_q", "condor_history"])

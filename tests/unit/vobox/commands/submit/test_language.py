@@ -51,6 +51,12 @@ SOURCES = TextSources(FILES, FileCache(FILES), CWD, FakeCaller())
             "not a valid command, errno=2 : No such file or directory",
         ),
         ("executable = agent.sh\nqueue x matching\n", 2, "Invalid Queue count expression"),
+        ("if true\nelse\nelse\nendif\n", 3, "else is not allowed after else"),
+        (
+            "if 0\nelif a b\nendif\n",
+            2,
+            "a b is not a valid elif condition because complex conditionals are not supported",
+        ),
         ("+x += 3\n", 1, ""),
         ("a = \udcff\n", 1, "the line is not UTF-8"),
         ("x = 1\0\n", 1, "the line holds a zero byte"),
