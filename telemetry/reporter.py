@@ -38,7 +38,8 @@ class Reporter:
         self._senders = senders or Senders(log)
         #: others that want the same points
         self.listeners: list[Callable[[list[Point]], None]] = []
-        self._address = ""
+        #: address of the page, and the tags that its counters began with
+        self._shown: tuple[str, Mapping[str, str]] | None = None
         #: the page for Prometheus, while there is one
         self._page: Page | None = None
         self._newest: Newest | None = None
@@ -53,7 +54,7 @@ class Reporter:
         address  ``HOST:PORT``; "" for nowhere
         known    values of tags that are known beforehand
         """
-        if address == self._address:
+        if (address, known) == self._shown:
             return ""
         self._hide()
         if not address:
@@ -68,7 +69,7 @@ class Reporter:
             self._page = Page(newest, address)
         except BadTarget as error:
             return str(error)
-        self._address, self._newest = address, newest
+        self._shown, self._newest = (address, dict(known)), newest
         return ""
 
     def states(self) -> list[TargetState]:
@@ -93,4 +94,4 @@ class Reporter:
     def _hide(self) -> None:
         if self._page is not None:
             self._page.close()
-        self._address, self._page, self._newest = "", None, None
+        self._shown, self._page, self._newest = None, None, None

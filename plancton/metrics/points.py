@@ -48,8 +48,6 @@ class Tally:
     finished_cpu: float = 0.0
     #: pilot name: CPU seconds that it has used, at the last look
     used: dict[str, float] = field(default_factory=dict)
-    #: pilot name: why it was asked to end
-    asked: dict[str, str] = field(default_factory=dict)
 
     def see(self, look: LoopPass, now: float) -> None:
         """Count what one loop pass did: its time, starts, ends, evictions and CPU time."""
@@ -57,11 +55,11 @@ class Tally:
         self.ends.extend(look.ends)
         for action in look.decision.actions:
             if isinstance(action, StopPilot) and action.pilot.state is not PilotState.STOPPING:
-                reason = rules.CAUSES.get(action.reason, "other")
-                self.evictions[reason] += 1
-                self.asked[action.pilot.name] = reason
+                self.evictions[rules.CAUSES[action.reason]] += 1
         for one in look.ends:
-            used, reason = self.used.pop(one.name, 0.0), self.asked.pop(one.name, "other")
+            used, reason = self.used.pop(one.name, 0.0), rules.CAUSES.get(one.stop_reason, "other")
+            if one.asked_to_stop and reason == "other":
+                self.evictions[reason] += 1  # by a command, not by a pass of the loop
             if one.asked_to_stop and one.outcome != PilotOutcome.NORMAL.value:
                 self.evicted_cpu[reason] = self.evicted_cpu.get(reason, 0.0) + used
             elif one.outcome == PilotOutcome.NORMAL.value:
@@ -77,8 +75,6 @@ class Tally:
         names = {pilot.name for pilot in pilots}
         for gone in self.used.keys() - names:
             del self.used[gone]
-        for gone in self.asked.keys() - names:
-            del self.asked[gone]
 
     def _see_starts(self, pilots: Sequence[Pilot], now: float) -> None:
         names = set()

@@ -20,9 +20,9 @@ from .points import Tally, Totals
 
 _log = logging.getLogger("plancton")
 
-#: Intervals of ``metrics_interval`` between two points of ``plancton_cpu``: sums over all nodes
-#: and hours read a tenth of the points.
-_CPU_INTERVALS = 10
+#: Seconds between two points of ``plancton_cpu``, whatever ``metrics_interval`` is: dashboards
+#: divide by them, and sums over all nodes and hours read a tenth of the points.
+_CPU_INTERVAL = 300.0
 
 
 class Metrics:
@@ -96,7 +96,7 @@ class Metrics:
             sending=self.reporter.states(),
             wall=moment,
         )
-        if (cpu_moment := self._cpu_rounds.due(interval * _CPU_INTERVALS, moment)) is not None:
+        if (cpu_moment := self._cpu_rounds.due(_CPU_INTERVAL, moment)) is not None:
             made += node_points.cpu(
                 self._cpu_time.take(), self._facts.hostname, config.site, cpu_moment
             )

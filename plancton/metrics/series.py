@@ -113,7 +113,7 @@ CPU = Series(
             "since",
         ),
     ),
-    "Where the CPU time went; every ten intervals of `metrics_interval`, five minutes.",
+    "Where the CPU time went; every five minutes.",
 )  # fmt: skip
 PILOTS = Series(
     "plancton_pilots",
@@ -160,7 +160,7 @@ EVICTIONS = Series(
     (*_NODE, "reason"),
     (
         Field(
-            "count", "integer", "pilots", "Pilots that Plancton asked to end.", "since",
+            "count", "integer", "pilots", "Pilots that were asked to end.", "since",
             "plancton_evictions_total",
         ),
         Field(
@@ -170,8 +170,9 @@ EVICTIONS = Series(
             "since",
         ),
     ),
-    "`reason`: `owner`, `memory`, `window`, `max_ttl`, `disk` or `force-stop`.",
-    values=("owner", "memory", "window", "max_ttl", "disk", "force-stop"),
+    "`reason`: `owner`, `memory`, `window`, `max_ttl`, `disk`, `force-stop`, or `other` (by a "
+    "command, as `planctonctl drain --deadline`).",
+    values=("owner", "memory", "window", "max_ttl", "disk", "force-stop", "other"),
 )  # fmt: skip
 STATE = Series(
     "plancton_state",

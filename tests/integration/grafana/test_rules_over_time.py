@@ -164,6 +164,17 @@ def slots(*told: Callable[[bool], tuple[str, int, int, int]]) -> Tell:
     return tell
 
 
+def restarted_after_a_loss() -> Tell:
+    seen = set()
+
+    def tell(moment: int, bad: bool) -> Iterator[Point]:
+        seen.add(bad)
+        tags = {**node_tags("n1"), "target": "t"}
+        yield made(node_series.SENDING, tags, {"dropped": 0 if True in seen else 500}, moment)
+
+    return tell
+
+
 def points_lost(moment: int, bad: bool) -> Iterator[Point]:
     for name in ("n1", "n2"):
         tags = {**node_tags(name), "target": "t"}
@@ -260,6 +271,8 @@ QUIET: list[tuple[str, str, Tell]] = [
     ("workers are busy with the jobs of another schedd", "plancton-queue-starving",
      slots(lambda _bad: ("s1", 0, 0, 40), lambda _bad: ("s2", 9, 0, 0))),
     ("one attempt of many is lost", "plancton-jobs-lost", rates(lost=1, started=20)),
+    ("a daemon that begins to count again", "plancton-points-lost",
+     restarted_after_a_loss()),
     ("an idle night", "plancton-event-lag", of_schedds(lambda _bad: {"event_lag": 0.0})),
 ]  # fmt: skip
 

@@ -113,8 +113,9 @@ def test_points_come_at_round_moments_and_not_with_every_look(tmp_path: Path) ->
     assert {point.time % 30.0 for point in node.points} == {0.0}, "the moment, not the look"
 
 
-def test_cpu_time_is_told_every_ten_intervals_and_adds_up(tmp_path: Path) -> None:
-    node = Node(tmp_path, max_docks=2)
+@pytest.mark.parametrize("interval", [10.0, 30.0, 60.0])
+def test_cpu_time_is_told_every_five_minutes_and_adds_up(tmp_path: Path, interval: float) -> None:
+    node = Node(tmp_path, max_docks=2, metrics_interval=interval)
     node.look()
     node.sensors.the_load = HostLoad(busy_cpus=5.0, pilots_cpus=2.0, mem_available=60 * GB)
     for _ in range(20):
@@ -219,11 +220,22 @@ def test_cpu_time_of_evicted_pilots_is_told_by_reason_when_they_end(tmp_path: Pa
     see(nothing, (replace(running, state=PilotState.STOPPING, cpu_seconds=42.0), done))
     assert tally.evictions == {"max_ttl": 2}
     assert tally.evicted_cpu == {}, "none has ended"
-    ended = EndedPilot("a", 143, 10.0, 0.0, True, "", "says nothing")
+    ended = EndedPilot("a", 143, 10.0, 0.0, True, "", "says nothing", stop_reason=rules.TOO_OLD)
     see(nothing, (done,), ended, replace(ended, name="b", outcome="normal"))
     assert tally.evicted_cpu == {"max_ttl": 42.0}, "the other one has finished its job"
     assert tally.finished_cpu == 50.0
-    assert (tally.used, tally.asked) == ({"b": 50.0}, {}), "nothing is kept of who is gone"
+    assert tally.used == {"b": 50.0}, "nothing is kept of who is gone"
+    assert tally.evictions == {"max_ttl": 2}
+
+
+def test_a_pilot_that_a_command_asked_to_end_is_counted_when_it_ends() -> None:
+    tally = Tally()
+    decided = Decision((), (), Capacity(0, 0), History(), "")
+    running = Pilot("1", "a", PilotState.STOPPING, age=9.0, cpu_seconds=40.0)
+    ended = EndedPilot("a", 143, 10.0, 0.0, True, "", "says nothing")
+    tally.see(LoopPass(decided, (running,), HostLoad(), Mode.DRAIN, ""), 0.0)
+    tally.see(LoopPass(decided, (), HostLoad(), Mode.DRAIN, "", ends=(ended,)), 1.0)
+    assert (tally.evictions, tally.evicted_cpu) == ({"other": 1}, {"other": 40.0})
 
 
 @pytest.mark.parametrize(
@@ -292,6 +304,18 @@ def test_a_wrong_target_is_a_problem_of_the_configuration() -> None:
         "write http[s]://[USER[:PASSWORD]@]HOST[:PORT][/?OPTIONS]#DATABASE"
     )
     assert metrics.follow(Config()) == ""
+
+
+def test_the_page_of_a_node_that_gets_another_site_has_nothing_of_the_first(tmp_path: Path) -> None:
+    node, address = Node(tmp_path), f"127.0.0.1:{free_port()}"
+    try:
+        for site in ("occam", "hlt"):
+            assert node.metrics.follow(Config(prometheus=address, site=site)) == ""
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=20) as answer:
+            page = answer.read().decode()
+        assert 'site="hlt"' in page and 'site="occam"' not in page
+    finally:
+        node.metrics.close()
 
 
 def test_the_page_for_prometheus_follows_the_configuration(tmp_path: Path) -> None:
