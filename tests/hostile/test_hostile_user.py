@@ -373,6 +373,43 @@ def test_a_history_file_of_deep_expressions(site: Site, kind: str) -> None:
     site.honest.check()
 
 
+@pytest.mark.parametrize("kind", ["jobs", "attributes"])
+def test_a_large_file_of_jobs(site: Site, kind: str) -> None:
+    path = site.write("jobs", "")
+    with path.open("w") as file:
+        if kind == "jobs":
+            file.writelines(["A = 1\n***\n"] * 6_000_000)
+        else:
+            file.writelines(f"A{number} = 1\n" for number in range(900_000))
+            file.write("***\n")
+    site.reset_peak()
+    for _ in range(4):
+        site.start("condor_history", "-file", str(path), "-constraint", "A == 2")
+        site.start("condor_history", "-forwards", "-scanlimit", "9999999", "-file", str(path))
+        site.start("condor_q", "-jobads", str(path), "-long")
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        site.honest.check("query", "submit")
+    assert site.peak() < MAX_RSS
+
+
+def test_hundreds_of_queries(site: Site) -> None:
+    site.submit(queue="queue 1000")
+    program = f"""
+import socket, time
+words = [b"condor_q", b"/", b"3", b"-allusers", b"-constraint", b"1 == 2"]
+body = b"".join(word + b"\\0" for word in words)
+lines = [socket.socket(socket.AF_UNIX) for _ in range(400)]
+for line in lines:
+    line.connect({str(site.schedd.socket)!r})
+    line.sendall(b"thyme-rpc 1 %d\\n" % len(body) + body)
+print("asked", flush=True)
+time.sleep(60)
+"""
+    site.run_python(program, "asked")
+    site.honest.check()
+
+
 def test_many_connections_that_send_much_or_nothing(site: Site) -> None:
     program = f"""
 import socket, time

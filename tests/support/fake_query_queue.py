@@ -27,6 +27,9 @@ class FakeQueue:
     #: the ads that a query made us read
     read: int = 0
 
+    def pause(self) -> None:
+        """Nobody else waits."""
+
     def read_jobs(
         self,
         clusters: Sequence[int] | None = None,

@@ -21,8 +21,7 @@ from vobox.classad.ad import Ad, ParseError, convert_old_syntax, parse_old
 from vobox.classad.expressions import Evaluator
 from vobox.classad.literals import expression_text, literal_value
 from vobox.client.user_log import LogEvent
-from vobox.commands.query.ad_files import read_ads, read_user_log
-from vobox.commands.query.condor_history import read_history
+from vobox.commands.query.ad_files import read_ads, read_history, read_user_log
 from vobox.commands.query.printf import BadFormat, parse_format
 from vobox.commands.submit.description import read_description
 from vobox.commands.submit.environment import import_variables

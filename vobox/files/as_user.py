@@ -30,6 +30,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 #: Bytes of a user's file that is read whole; a job can carry less than that.
 MAX_FILE_BYTES = 64 * 1024 * 1024
+#: Bytes that are read of a small file.
+MIN_READ = 64 * 1024
 #: Files of a directory of input, with all below it, or that match a pattern.
 MAX_FILES = 20_000
 #: Names that are looked at to find them: of each, the system is asked what it is.
@@ -108,12 +110,19 @@ class OwnerFileReader:
     def read(self, path: str) -> bytes:
         """Return the whole content of a regular file; raises OSError."""
         with as_owner(self._uid, self._gid), open_file(path, os.O_RDONLY) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "Not a regular file", path)
-            data = file.read(MAX_FILE_BYTES + 1)
-        if len(data) > MAX_FILE_BYTES:
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
-        return data
+            if status.st_size > MAX_FILE_BYTES:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+            # some file systems give 0 as the size of what they make up
+            size = max(status.st_size, MIN_READ)
+            self.reserve(size)
+            # not what is appended meanwhile
+            return file.read(size)
+
+    def reserve(self, size: int) -> None:
+        """Wait until so many bytes may be read; called before each file is read."""
 
     def mode(self, path: str) -> int:
         """Return st_mode; raises OSError."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -24,8 +25,10 @@ Live = Callable[[JobId], Mapping[str, str]]
 Slots = Callable[[Iterable[tuple[str, Ad]]], Iterator[Ad]]
 #: Values that fit one statement; of more, all jobs are read.
 _MAX_VALUES = 5000
-#: Rows read between two pauses: some milliseconds.
+#: Rows read at once.
 _ROWS = 500
+#: Seconds of work between two pauses.
+TURN_SECONDS = 0.01
 #: JobStatus of jobs of which more is known than the ledger says, as ``AD_COLUMNS`` says it.
 _RUNS = (str(RUNNING), str(SUSPENDED))
 #: KiB of the file that one view keeps in memory; it reads most pages once, and there are many.
@@ -59,14 +62,14 @@ class LedgerSnapshot:
         trouble: str,
         slots: Slots = _no_slots,
         live: Live = _nothing,
-        pause: Callable[[], None] = lambda: None,
+        let_others: Callable[[], None] = lambda: None,
         file_waits: Mapping[int, str] | None = None,
     ) -> None:
         """Open the ledger read-only and begin the one read transaction of this snapshot.
 
         ``trouble`` says why the ledger may be out of date ("" when it is not); ``slots`` and
-        ``live`` tell what only the schedd's memory holds; ``pause`` is called now and then while
-        rows are read, so that other threads can run. Raises sqlite3.Error.
+        ``live`` tell what only the schedd's memory holds; ``let_others`` is called now and then
+        while an answer is made, so that other threads can run. Raises sqlite3.Error.
 
         ``file_waits``: uid → which file the jobs in the queue of that owner wait for.
         """
@@ -76,7 +79,8 @@ class LedgerSnapshot:
         self.trouble = trouble
         self._slots = slots
         self._live = live
-        self._pause = pause
+        self._let_others = let_others
+        self._turn_began = time.monotonic()
         self._counts: dict[str, dict[int, int]] | None = None
         self._db = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30.0, isolation_level=None,
@@ -98,6 +102,12 @@ class LedgerSnapshot:
         if meta.get("reading_again") == "yes":
             return False  # it has all jobs, and reads what became of them once more
         return meta.get("counted") == "no" or int(meta.get("offset", "-1")) < 0
+
+    def pause(self) -> None:
+        """Let others compute, if the last pause was long enough ago."""
+        if time.monotonic() - self._turn_began > TURN_SECONDS:
+            self._let_others()
+            self._turn_began = time.monotonic()
 
     def close(self) -> None:
         """End the read transaction and close the database."""
@@ -207,7 +217,7 @@ class LedgerSnapshot:
                 if file_waits and uid in file_waits:
                     ad["ThymeWaitingFor"] = quote(file_waits[uid])
                 yield ad
-            self._pause()
+                self.pause()
 
 
 def _among(column: str, numbers: Collection[int] | None) -> str:

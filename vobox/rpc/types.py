@@ -77,6 +77,9 @@ class QueueView(Protocol):
     trouble: str  #: why the answer cannot be trusted to be current; "" when it can
     is_partial: bool  #: whether jobs are missing, as the ledger is being made from nothing
 
+    def pause(self) -> None:
+        """Let others compute, if it is time; to be called often by who computes for long."""
+
     def read_jobs(
         self,
         clusters: Sequence[int] | None = None,

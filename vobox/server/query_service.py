@@ -6,6 +6,7 @@ a whole, and a client that has stopped reading delays no other.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import sqlite3
 import time
@@ -16,9 +17,11 @@ from typing import Final
 
 from vobox.classad.cost import TooSlow
 from vobox.commands.query import condor_history, condor_q, condor_status
+from vobox.commands.query.ad_files import TooLarge
 from vobox.files.as_user import OwnerFileReader
 from vobox.ledger.snapshot import LedgerSnapshot, Live, Slots
-from vobox.rpc.types import Answer, Request
+from vobox.rpc.connection_limit import OwnerSlots
+from vobox.rpc.types import Answer, CommandRefused, Request
 
 from .fair_lock import FairLock
 
@@ -26,12 +29,22 @@ from .fair_lock import FairLock
 #: an old snapshot is read.
 MAX_ANSWER_SECONDS: Final = 900.0
 
+#: Words of a query beside job ids: each may be an expression, of which each job has a value.
+MAX_WORDS: Final = 2000
+#: Bytes of the files of one user's queries at once, or one larger file; in memory they take up to
+#: 30 times as much.
+MAX_FILES_BYTES: Final = 16 * 1024 * 1024
+
 _WAITING: Final = (
     "condor_q: warning: output and user logs of your jobs wait for the submit host's files: {}\n"
 )
 COMMANDS: Final = frozenset({"condor_q", "condor_status", "condor_history"})
 #: Why root is refused where it may be another container's.
 NO_ROOT: Final = "this schedd (--no-root) reads and writes no files for root; use another user"
+
+
+class _OutOfTime(Exception):
+    """The answer was not made, or not read, in time."""
 
 
 class QueryService:
@@ -64,6 +77,7 @@ class QueryService:
         self._live = live
         self._clock = clock
         self._lock = FairLock()
+        self._files = OwnerSlots(MAX_FILES_BYTES)
 
     def answer(self, request: Request, now: float) -> Answer:
         """Answer a query, ``now`` (epoch seconds); the rest of a long answer is in ``more``."""
@@ -76,44 +90,64 @@ class QueryService:
 
     def _answer_in_parts(self, request: Request, now: float) -> Generator[Answer, None, None]:
         """Yield the answer, and then further parts where there are any."""
+        words = sum(not word[:1].isdigit() for word in request.argv)
+        if words > MAX_WORDS:
+            text = f"Error: {request.command}: {words} words; at most {MAX_WORDS} beside job ids\n"
+            yield Answer(stderr=text, code=1)
+            return
         waits = self._file_waits()
+        held = contextlib.ExitStack()
+        deadline = self._clock() + MAX_ANSWER_SECONDS
+
+        def let_others() -> None:
+            if self._clock() > deadline:
+                raise _OutOfTime
+            with self._lock.let_go():  # the client may be slow to hear it
+                if request.caller is not None:
+                    request.caller.keep_waiting()
+
         try:
             view = LedgerSnapshot(
                 self._path, self._schedd_name, self._address, self._trouble(),
-                self._slots, self._live, self._lock.let_others, waits,
+                self._slots, self._live, let_others, waits,
             )  # fmt: skip
         except sqlite3.Error as error:
             yield self._report_failure(error)
             return
         try:
-            with self._lock.hold():
-                first = self._begin(request, view, now)
+            with self._lock.hold(request.uid):
+                first = self._begin(request, view, now, held)
             if request.command == "condor_q" and request.uid in waits:
                 warning = _WAITING.format(waits[request.uid])
                 first = replace(first, stderr=first.stderr + warning)
             yield first
-            yield from self._continue(first.more or iter(()), self._clock() + MAX_ANSWER_SECONDS)
-        except TooSlow as error:
+            yield from self._continue(request.uid, first.more or iter(()), deadline)
+        except _OutOfTime:
+            yield Answer(stderr=f"\nError: not read within {MAX_ANSWER_SECONDS:g} s\n", code=1)
+        except (TooSlow, TooLarge, CommandRefused) as error:
             yield Answer(stderr=f"Error: {request.command}: {error}\n", code=1)
         except sqlite3.Error as error:
             yield self._report_failure(error)
         finally:
+            held.close()
             view.close()
 
-    def _continue(self, parts: Iterator[Answer], deadline: float) -> Iterator[Answer]:
+    def _continue(self, uid: int, parts: Iterator[Answer], deadline: float) -> Iterator[Answer]:
         while True:
             if self._clock() > deadline:
-                yield Answer(stderr=f"\nError: not read within {MAX_ANSWER_SECONDS:g} s\n", code=1)
-                return
-            with self._lock.hold():
+                raise _OutOfTime
+            with self._lock.hold(uid):
                 part = next(parts, None)
             if part is None:
                 return
             yield part
 
-    def _begin(self, request: Request, view: LedgerSnapshot, now: float) -> Answer:
+    def _begin(
+        self, request: Request, view: LedgerSnapshot, now: float, held: contextlib.ExitStack
+    ) -> Answer:
         is_refused = request.uid == 0 and not self._serves_root
-        files = _PatientFiles(request.uid, request.gid, self._lock, NO_ROOT if is_refused else "")
+        refusal = NO_ROOT if is_refused else ""
+        files = _PatientFiles(request.uid, request.gid, self._lock, refusal, self._files, held)
         if request.command == "condor_q":
             return condor_q.answer(request, view, now, files)
         if request.command == "condor_status":
@@ -127,16 +161,30 @@ class QueryService:
 class _PatientFiles(OwnerFileReader):
     """The caller's files: no other query waits while they are read.
 
-    ``refusal``: why none is read; "": they are.
+    ``refusal``: why none is read; "": they are. What is read is counted in ``slots`` until ``held``
+    is closed.
     """
 
-    def __init__(self, uid: int, gid: int, lock: FairLock, refusal: str) -> None:
+    def __init__(
+        self,
+        uid: int,
+        gid: int,
+        lock: FairLock,
+        refusal: str,
+        slots: OwnerSlots,
+        held: contextlib.ExitStack,
+    ) -> None:
         super().__init__(uid, gid)
         self._lock = lock
         self._refusal = refusal
+        self._slots = slots
+        self._held = held
 
     def read(self, path: str) -> bytes:
         if self._refusal:
             raise PermissionError(errno.EPERM, self._refusal)
         with self._lock.let_go():
             return super().read(path)
+
+    def reserve(self, size: int) -> None:
+        self._held.enter_context(self._slots.hold(self._uid, min(size, MAX_FILES_BYTES)))

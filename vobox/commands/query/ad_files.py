@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,9 +18,11 @@ from vobox.commands.command_line import EarlyExit
 from vobox.jobs.status import COMPLETED, HELD, IDLE, REMOVED, RUNNING, SUSPENDED
 from vobox.rpc.types import OwnerFiles, QueueView, Request
 
-#: Characters of a file, and jobs in it: all are in the schedd's memory together.
+#: Characters of a file, jobs in it, and attributes of all of them: all are in the schedd's memory
+#: together, an attribute with 250 bytes.
 MAX_CHARACTERS: Final = 16 * 1024 * 1024
 MAX_ADS: Final = 50_000
+MAX_ATTRIBUTES: Final = 1_000_000
 _ATTRIBUTE: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_.]*)\s*=\s*(.+)\Z")
 _HOST: Final = re.compile(r"SlotName: (.*)")
 _EXIT: Final = re.compile(
@@ -38,6 +40,31 @@ _STATUSES: Final = {
     0: IDLE, 1: RUNNING, 4: IDLE, 5: COMPLETED, 9: REMOVED, 10: SUSPENDED, 11: RUNNING, 12: HELD,
     13: IDLE,
 }  # fmt: skip
+
+
+class TooLarge(ValueError):
+    """There is more than the schedd's memory may hold for one query."""
+
+
+class AdCount:
+    """Counts jobs and their attributes that are in memory together."""
+
+    def __init__(self, what: str) -> None:
+        """Count from 0; ``what``: has them, for the error."""
+        self._what = what
+        self._jobs = self._attributes = 0
+
+    def add_job(self) -> None:
+        """Count one more; raises TooLarge."""
+        self._jobs += 1
+        if self._jobs > MAX_ADS:
+            raise TooLarge(f"{self._what} more than {MAX_ADS} jobs; name a part of it")
+
+    def add_attributes(self, number: int = 1) -> None:
+        """Count so many more; raises TooLarge."""
+        self._attributes += number
+        if self._attributes > MAX_ATTRIBUTES:
+            raise TooLarge(f"{self._what} more than {MAX_ATTRIBUTES} attributes; name a part of it")
 
 
 class FileView:
@@ -58,7 +85,13 @@ class FileView:
         statuses: Collection[int] | None = None,
     ) -> Iterator[Ad]:
         """Yield all ads."""
-        return iter(self._ads)
+        for ad in self._ads:
+            yield ad
+            self.pause()
+
+    def pause(self) -> None:
+        """Let others compute, if it is time."""
+        self._schedd.pause()
 
     def read_history(
         self, clusters: Sequence[int] | None = None, oldest_first: bool = False
@@ -84,9 +117,12 @@ class FileView:
 
 
 def read_ads_from(
-    option: str, name: str, request: Request, files: OwnerFiles | None
+    option: str, name: str, request: Request, files: OwnerFiles | None, view: QueueView
 ) -> Sequence[Ad]:
-    """Return the ads of the file that ``-userlog`` or ``-jobads`` names; see ``read_file``."""
+    """Return the ads of the file that ``-userlog`` or ``-jobads`` names; see ``read_file``.
+
+    ``view``: is told that this takes its time.
+    """
     read = read_user_log if option == "userlog" else read_ads
     text = read_file(option, name, request, files)
     try:
@@ -94,7 +130,7 @@ def read_ads_from(
             raise ValueError(
                 f"it has {len(text)} characters; at most {MAX_CHARACTERS} are read, so name a part"
             )
-        return read(text)
+        return read(text, view.pause)
     except (ValueError, RecursionError) as error:
         raise EarlyExit(f"Error: -{option} {name}: {error}\n") from None
 
@@ -120,45 +156,81 @@ def read_file(option: str, name: str, request: Request, files: OwnerFiles | None
     return content.decode("utf-8", "replace")
 
 
-def read_ads(text: str) -> list[Ad]:
+def read_ads(text: str, pause: Callable[[], None] = lambda: None) -> list[Ad]:
     """Return the ads of a text: ``-json`` prints a list, ``-long`` an empty line after each.
 
-    Raises ValueError; RecursionError for lists within lists without end.
+    ``pause`` is called often. Raises ValueError; RecursionError for lists within lists without end.
     """
     if text.lstrip().startswith(("[", "{")):
-        return _read_json(text)
+        return _read_json(text, pause)
     ads: list[Ad] = []
     ad = Ad()
+    count = AdCount("it has")
     for line in [*text.splitlines(), ""]:
+        pause()
         match = _ATTRIBUTE.match(line.strip())
         if match is not None:
+            count.add_attributes()
             ad[match[1]] = convert_old_syntax(match[2])
         elif not line.strip() or line.startswith("***"):
             if ad:
-                _check_number(len(ads))
+                count.add_job()
                 ads.append(ad)
             ad = Ad()
     return ads
 
 
-def _check_number(already: int) -> None:
-    """Raise ValueError where one more ad is too much."""
-    if already >= MAX_ADS:
-        raise ValueError(f"it has more than {MAX_ADS} jobs; name a part of the file")
+def read_history(
+    text: str, oldest_first: bool = False, pause: Callable[[], None] = lambda: None
+) -> Iterator[Ad]:
+    """Yield the jobs of a history file, newest (the last one) first by default.
+
+    A job's ad is lines ``Attr = value``, closed by a banner ``*** ...``. Lines without a banner
+    after them are not a job of the file: the per-job files that ARC reads itself have none.
+    Other lines are skipped. ``pause`` is called often. Raises TooLarge.
+    """
+    for begin, end in _find_ads(text, oldest_first):
+        ad = Ad()
+        count = AdCount("a job of the file has")
+        count.add_attributes(text.count("\n", begin, end))
+        for line in text[begin:end].split("\n"):
+            pause()
+            match = _ATTRIBUTE.match(line.strip())
+            if match is not None:
+                ad[match[1]] = convert_old_syntax(match[2])
+        if ad:
+            yield ad
 
 
-def _read_json(text: str) -> list[Ad]:
+def _find_ads(text: str, oldest_first: bool) -> Iterator[tuple[int, int]]:
+    """Yield where each ad of a history file begins, with the banner before it, and ends."""
+    if oldest_first:
+        begin = 0
+        while (end := text.find("\n***", begin)) >= 0:
+            yield begin, end
+            begin = end + 1
+        return
+    end = text.rfind("\n***")
+    while end >= 0:
+        begin = text.rfind("\n***", 0, end)
+        yield begin + 1, end
+        end = begin
+
+
+def _read_json(text: str, pause: Callable[[], None]) -> list[Ad]:
     try:
         found = json.loads(text)
     except ValueError as error:
         raise ValueError(f"this is neither -json nor -long of condor_q: {error}") from None
-    found = found if isinstance(found, list) else [found]
-    _check_number(len(found) - 1)
-    return [
-        Ad({name: _to_expression(value) for name, value in each.items()})
-        for each in found
-        if isinstance(each, dict)
-    ]
+    ads = []
+    count = AdCount("it has")
+    for each in found if isinstance(found, list) else [found]:
+        pause()
+        if isinstance(each, dict):
+            count.add_job()
+            count.add_attributes(len(each))
+            ads.append(Ad({name: _to_expression(value) for name, value in each.items()}))
+    return ads
 
 
 def _to_expression(value: Any) -> str:
@@ -176,16 +248,22 @@ def _to_expression(value: Any) -> str:
     return literal(value)
 
 
-def read_user_log(text: str) -> list[Ad]:
-    """Return an ad for each job of a user log, with what its events tell; raises ValueError."""
+def read_user_log(text: str, pause: Callable[[], None] = lambda: None) -> list[Ad]:
+    """Return an ad for each job of a user log, with what its events tell; raises ValueError.
+
+    ``pause`` is called often.
+    """
     ads: dict[tuple[int, ...], Ad] = {}
+    count = AdCount("it has")
     for event in _read_events(text):
+        pause()
         cluster, proc, _subproc = event.id
-        ad = ads.setdefault(
-            (cluster, proc), Ad({"ClusterId": str(cluster), "ProcId": str(proc), "JobStatus": "1"})
-        )
-        _check_number(len(ads) - 1)
-        _apply(ad, event)
+        if (cluster, proc) not in ads:
+            count.add_job()
+            ads[cluster, proc] = Ad(
+                {"ClusterId": str(cluster), "ProcId": str(proc), "JobStatus": "1"}
+            )
+        _apply(ads[cluster, proc], event)
     return [ads[job] for job in sorted(ads)]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice, takewhile
 
-from vobox.classad.ad import Ad, convert_old_syntax
+from vobox.classad.ad import Ad
 from vobox.classad.expressions import Evaluator
 from vobox.commands.command_line import (
     EarlyExit,
@@ -19,7 +19,7 @@ from vobox.commands.command_line import (
 from vobox.commands.schedd_names import is_pool, is_schedd
 from vobox.rpc.types import Answer, OwnerFiles, QueueView, Request
 
-from .ad_files import read_ads_from, read_file
+from .ad_files import AdCount, read_ads_from, read_file, read_history
 from .condor_history_options import COMMAND_LINE
 from .output import Output, parse_limit, stream_answer, warn_if_outdated
 from .selection import Selection
@@ -30,7 +30,6 @@ OTHER_WIDTH = 80
 _LITERAL = re.compile(
     r'[\s(]*(-?[\d.]+(e[-+]?\d+)?|"[^"]*"|true|false|undefined|error)[\s)]*\Z', re.I
 )
-_ATTRIBUTE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.+)\Z")
 
 
 @answers_early
@@ -51,7 +50,7 @@ def answer(
 
     def find() -> Iterator[Ad]:
         scanned = _limit_scan(ads(), query, evaluator)
-        in_order = reversed(list(scanned)) if query.reverses else scanned
+        in_order = _reverse(scanned) if query.reverses else scanned
         return query.selection.filter(in_order, evaluator)
 
     stderr = "" if query.file else warn_if_outdated("condor_history", view)
@@ -91,7 +90,7 @@ class _Query:
     @property
     def reverses(self) -> bool:
         """Whether the jobs are read newest first and printed oldest first."""
-        return self.forwards and not self.is_user_log and (bool(self.file) or self.looks_at_all)
+        return self.forwards and not self.is_user_log and self.looks_at_all
 
 
 def _parse(request: Request, query: _Query, files: OwnerFiles | None) -> None:
@@ -180,16 +179,16 @@ def _open_history(
     query: _Query, request: Request, view: QueueView, files: OwnerFiles | None
 ) -> Callable[[], Iterator[Ad]]:
     """Return what finds the jobs to look at, each time again; raises EarlyExit for a bad file."""
+    oldest_first = query.forwards and not query.reverses
     if not query.file:
         # -since and -scanlimit look at the other clusters' jobs, too.
         clusters = None if query.looks_at_all else query.selection.find_clusters()
-        oldest_first = query.forwards and not query.reverses
         return lambda: view.read_history(clusters, oldest_first)
     if query.is_user_log:
-        ads = read_ads_from("userlog", query.file, request, files)
+        ads = read_ads_from("userlog", query.file, request, files, view)
         return lambda: iter(ads)  # in the order of ids, whatever is asked for
     text = read_file("file", query.file, request, files)
-    return lambda: read_history(text)
+    return lambda: read_history(text, oldest_first, view.pause)
 
 
 def _limit_scan(ads: Iterator[Ad], query: _Query, evaluator: Evaluator) -> Iterator[Ad]:
@@ -201,26 +200,16 @@ def _limit_scan(ads: Iterator[Ad], query: _Query, evaluator: Evaluator) -> Itera
     return ads
 
 
+def _reverse(ads: Iterator[Ad]) -> Iterator[Ad]:
+    """Return the jobs in the other order; raises TooLarge for more than memory should hold."""
+    count = AdCount("-forwards with -since or -scanlimit looks at")
+    found = []
+    for ad in ads:
+        count.add_job()
+        count.add_attributes(len(ad))
+        found.append(ad)
+    return reversed(found)
+
+
 def _not_yet(evaluator: Evaluator, since: str) -> Callable[[Ad], bool]:
     return lambda ad: not evaluator.holds(ad, since)
-
-
-def read_history(text: str) -> Iterator[Ad]:
-    """Return the jobs of a history file, newest (the last one) first.
-
-    A job's ad is lines ``Attr = value``, closed by a banner ``*** ...``. Lines without a banner
-    after them are not a job of the file: the per-job files that ARC reads itself have none.
-    Other lines are skipped.
-    """
-    ads = []
-    ad = Ad()
-    for line in text.splitlines():
-        if line.startswith("***"):
-            if ad:
-                ads.append(ad)
-            ad = Ad()
-            continue
-        match = _ATTRIBUTE.match(line.strip())
-        if match is not None:
-            ad[match[1]] = convert_old_syntax(match[2])
-    return reversed(ads)

@@ -65,7 +65,7 @@ def answer(
     if query.submitter and not _is_submitter(query.submitter, view):
         raise EarlyExit("Error: Collector has no record of schedd/submitter\n")
     if query.file:
-        ads = read_ads_from(*query.file, request, files)
+        ads = read_ads_from(*query.file, request, files, view)
         return stream_answer(_render(query, request, FileView(ads, view), evaluator), warnings)
     # The CE's health check: only it asks whether the queue can be relied on.
     code = 1 if stderr and not request.argv else 0

@@ -8,7 +8,7 @@ stays empty and the exit code is 1.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
@@ -149,19 +149,23 @@ def _apply_value(name: str, value: str, query: _Query) -> None:
 
 def _select(query: _Query, view: QueueView, evaluator: Evaluator, now: float) -> list[Ad]:
     """Return the ads that were asked for, in order; raises EarlyExit if ``-direct`` finds none."""
-    ads = [ad for ad in _find_ads(query.kind, view, now) if _is_named(ad, query, view)]
+    names = {name.lower() for name in query.names}
+    ads = [
+        ad for ad in _pausing(_find_ads(query.kind, view, now), view) if _is_named(ad, names, view)
+    ]
     if query.direct:
-        ads = [ad for ad in ads if _has_name(ad, query.direct, view)]
+        ads = [ad for ad in ads if _is_named(ad, {query.direct.lower()}, view)]
         if not ads:
             daemon = "schedd" if query.kind in _SCHEDD else "startd"
             raise EarlyExit(f"Error: Failed to locate {daemon} {query.direct}\n")
     for constraint in (_IMPLIED.get(query.kind, ""), *query.constraints):
         if constraint:
-            ads = [ad for ad in ads if evaluator.holds(ad, constraint)]
+            ads = [ad for ad in _pausing(ads, view) if evaluator.holds(ad, constraint)]
     if query.sorted and not query.totals_only:
         expressions = query.sort or ["Machine", "Name"]
 
         def key(ad: Ad) -> list[SortKey]:
+            view.pause()
             return [build_sort_key(evaluator.value(ad, expression)) for expression in expressions]
 
         ads.sort(key=key)
@@ -187,16 +191,23 @@ def _find_ads(kind: str, view: QueueView, now: float) -> Iterable[Ad]:
     return view.read_slots()
 
 
-def _is_named(ad: Ad, query: _Query, view: QueueView) -> bool:
-    return not query.names or any(_has_name(ad, name, view) for name in query.names)
+def _pausing(ads: Iterable[Ad], view: QueueView) -> Iterator[Ad]:
+    for ad in ads:
+        view.pause()
+        yield ad
 
 
-def _has_name(ad: Ad, name: str, view: QueueView) -> bool:
-    """Return whether the ad is meant: by its name, or by its machine's name, long or short."""
+def _is_named(ad: Ad, names: Set[str], view: QueueView) -> bool:
+    """Return whether the ad is meant: by its name, or by its machine's name, long or short.
+
+    ``names``: in lower case; none: all are meant.
+    """
+    if not names:
+        return True
     if ad.text("MyType") in ("Scheduler", "Collector"):
-        return is_schedd(name, view.schedd_name)
+        return any(is_schedd(name, view.schedd_name) for name in names)
     machine = ad.text("Machine").lower()
-    return name.lower() in (ad.text("Name").lower(), machine, machine.partition(".")[0])
+    return not names.isdisjoint((ad.text("Name").lower(), machine, machine.partition(".")[0]))
 
 
 def _render(query: _Query, ads: list[Ad], evaluator: Evaluator) -> str:

@@ -2,8 +2,9 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,12 @@ from tests.support.waiting import wait_until
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.jobs.job import Job
+from vobox.ledger import snapshot
 from vobox.ledger.snapshot import LedgerSnapshot
 from vobox.ledger.writer import Ledger
-from vobox.rpc.types import Answer, Request
+from vobox.rpc.connection_limit import OwnerSlots
+from vobox.rpc.types import Answer, CommandRefused, Request
+from vobox.server import query_service
 from vobox.server.fair_lock import FairLock
 from vobox.server.query_service import MAX_ANSWER_SECONDS, QueryService
 
@@ -26,8 +30,10 @@ JOBS = 1500
 class Clock:
     def __init__(self) -> None:
         self.now = 0.0
+        self.step = 0.0  #: by which it goes on each time that it is read
 
     def __call__(self) -> float:
+        self.now += self.step
         return self.now
 
 
@@ -165,6 +171,72 @@ def test_an_answer_that_nobody_reads_to_its_end_is_broken_off(site: Site) -> Non
     assert site.checkpointed()
 
 
+class Caller:
+    """A client that may be gone."""
+
+    def __init__(self, gone: bool) -> None:
+        self.gone, self.words = gone, 0
+
+    def keep_waiting(self) -> None:
+        self.words += 1
+        if self.gone:
+            raise CommandRefused("the client went away")
+
+    def stdin(self) -> bytes:
+        raise NotImplementedError
+
+    def run(self, argv: Sequence[str], limit: int) -> tuple[int, bytes]:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_query_that_selects_nothing_asks_whether_its_client_is_there(
+    site: Site, gone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "TURN_SECONDS", -1.0)
+    caller = Caller(gone)
+    request = Request("condor_q", ["-constraint", "false"], "/", {}, 0, 0, "root", caller=caller)
+    answer = site.queries.answer(request, NOW)
+    assert caller.words == (1 if gone else JOBS)
+    assert answer.stderr == ("Error: condor_q: the client went away\n" if gone else "")
+    assert site.checkpointed()
+
+
+def test_a_query_that_selects_nothing_ends_in_time(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "TURN_SECONDS", -1.0)
+    site.clock.step = 1.0
+    answer = site.ask("-constraint", "false")
+    assert (answer.code, answer.stderr) == (1, "\nError: not read within 900 s\n")
+    assert site.checkpointed()
+
+
+def test_a_query_of_too_many_expressions_is_refused(site: Site) -> None:
+    assert site.ask(*map(str, range(5000)), "-af", "ClusterId").code == 0
+    answer = site.ask("-af", *["Owner"] * 2000)
+    assert (answer.code, answer.stdout) == (1, "")
+    assert answer.stderr == "Error: condor_q: 2001 words; at most 2000 beside job ids\n"
+
+
+def test_files_of_one_users_queries_are_in_memory_one_after_the_other(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "history"
+    path.write_text("ClusterId = 3\n*** \n" * 20_000)
+    monkeypatch.setattr(query_service, "MAX_FILES_BYTES", 100_000)
+    site.queries._files = OwnerSlots(100_000)
+    argv = ("-file", str(path), "-long")
+    first = site.ask(*argv, command="condor_history")
+    assert first.more is not None  # it is not read to its end, and keeps its file
+    with ThreadPoolExecutor(1) as client:
+        second = client.submit(lambda: whole(site.ask(*argv, command="condor_history")))
+        with pytest.raises(FutureTimeout):
+            second.result(0.2)
+        del first
+        assert second.result(60.0) == "ClusterId = 3\n\n" * 20_000
+
+
 def test_a_ledger_that_is_gone_is_an_error_and_not_an_empty_queue(site: Site) -> None:
     site.ledger.path.rename(site.ledger.path.with_suffix(".away"))
     answer = site.ask("-af", "ClusterId")
@@ -211,18 +283,19 @@ def test_the_lock_is_handed_on_in_order() -> None:
     lock, order = FairLock(), []
 
     def take(number: int) -> None:
-        with lock.hold():
+        with lock.hold(1):
             order.append(number)
 
-    with lock.hold():
+    with lock.hold(1):
         threads = []
         for number in range(5):
             thread = threading.Thread(target=take, args=(number,))
             thread.start()
             threads.append(thread)
-            wait_until(lambda: len(lock._waiting) == len(threads), "it waits")
+            wait_until(lambda: len(lock._waiting.get(1, ())) == len(threads), "it waits")
         assert order == []
-        lock.let_others()  # all others hold it first
+        with lock.let_go():
+            pass  # all others hold it first
         assert order == [0, 1, 2, 3, 4]
     for thread in threads:
         thread.join()
@@ -230,7 +303,27 @@ def test_the_lock_is_handed_on_in_order() -> None:
 
 def test_the_lock_is_released_after_an_error() -> None:
     lock = FairLock()
-    with pytest.raises(ZeroDivisionError), lock.hold():
+    with pytest.raises(ZeroDivisionError), lock.hold(1):
         raise ZeroDivisionError
-    with lock.hold():
-        lock.let_others()
+    with lock.hold(1), lock.let_go():
+        pass
+
+
+def test_users_take_the_lock_in_turn() -> None:
+    lock, order = FairLock(), []
+
+    def take(uid: int) -> None:
+        with lock.hold(uid):
+            order.append(uid)
+
+    threads = [threading.Thread(target=take, args=(uid,)) for uid in (7, 7, 7, 7, 8, 9)]
+    with lock.hold(7):
+        for thread in threads:
+            before = sum(map(len, lock._waiting.values()))
+            thread.start()
+            wait_until(lambda n=before: sum(map(len, lock._waiting.values())) > n, "it waits")
+        with lock.let_go():
+            pass
+    for thread in threads:
+        thread.join()
+    assert order == [7, 8, 9, 7, 7, 7]

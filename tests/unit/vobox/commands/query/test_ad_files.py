@@ -12,9 +12,8 @@ from thyme.protocol.events import HoldReason
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.commands.query import ad_files
-from vobox.commands.query.ad_files import read_ads, read_user_log
+from vobox.commands.query.ad_files import TooLarge, read_ads, read_history, read_user_log
 from vobox.commands.query.condor_history import answer as condor_history
-from vobox.commands.query.condor_history import read_history
 from vobox.commands.query.condor_q import answer as condor_q
 from vobox.jobs import user_log_events
 
@@ -142,13 +141,60 @@ def test_a_file_of_too_many_jobs_is_refused(
         answer = ask(condor_q, FakeQueue(), option, str(path), "-af", "ClusterId")
         assert answer.code == code
     assert answer.stderr == (
-        f"Error: {option} {path}: it has more than 1 jobs; name a part of the file\n"
+        f"Error: {option} {path}: it has more than 1 jobs; name a part of it\n"
     )
     monkeypatch.setattr(ad_files, "MAX_CHARACTERS", 10)
     size = len(path.read_text())
     assert ask(condor_q, FakeQueue(), option, str(path)).stderr == (
         f"Error: {option} {path}: it has {size} characters; at most 10 are read, so name a part\n"
     )
+
+
+HISTORY = (
+    "*** none\nA = 1\n*** first\nleft out\nA = 2\nB = 3\n*** second\n*** none\nA = 4\n***\nA = 5\n"
+)
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+def test_the_jobs_of_a_history_file(oldest_first: bool) -> None:
+    found = [ad.texts() for ad in read_history(HISTORY, oldest_first)]
+    expected = [{"A": "1"}, {"A": "2", "B": "3"}, {"A": "4"}]
+    assert found == (expected if oldest_first else expected[::-1])
+
+
+def test_of_a_history_file_only_the_jobs_that_are_asked_for_are_made() -> None:
+    """Six million took 2.5 GB, and others' queries waited for a minute."""
+    paused: list[int] = []
+    ads = read_history("A = 1\n***\n" * 1000, pause=lambda: paused.append(1))
+    assert next(ads)["A"] == "1"
+    assert len(paused) < 5
+
+
+@pytest.mark.parametrize("option", ["-jobads", "-file"])
+def test_a_file_of_too_many_attributes_is_refused(
+    tmp_path: Path, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ads"
+    path.write_text("".join(f"A{number} = 1\n" for number in range(20)) + "***\n")
+    command = condor_q if option == "-jobads" else condor_history
+    for most, refused in ((20, False), (18, True)):
+        monkeypatch.setattr(ad_files, "MAX_ATTRIBUTES", most)
+        why = ""
+        try:
+            answer = ask(command, FakeQueue(), option, str(path), "-af", "A1")
+            why = answer.stderr
+        except TooLarge as error:
+            why = str(error)
+        assert ("more than 18 attributes; name a part of it" in why) == refused
+
+
+def test_the_reverse_order_of_too_many_jobs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = FakeQueue(left=[job(2), job(1)])
+    argv = ("-forwards", "-scanlimit", "10", "-af", "ClusterId")
+    assert out(condor_history, queue, *argv) == "1\n2\n"
+    monkeypatch.setattr(ad_files, "MAX_ADS", 1)
+    with pytest.raises(TooLarge, match="-forwards with -since or -scanlimit looks at more than 1"):
+        ask(condor_history, queue, *argv)
 
 
 @pytest.mark.parametrize(
