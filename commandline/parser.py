@@ -32,8 +32,19 @@ class Parser(argparse.ArgumentParser):
             )
         return options
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse what is known; also called for a command's own options."""
+        self._words = sys.argv[1:] if args is None else args
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Refuse the command line, for the reason that argparse gives."""
+        if message.startswith("the following arguments are required"):
+            # misspelt, most likely
+            options = list_words(self)
+            for word in (one.partition("=")[0] for one in self._words if one.startswith("--")):
+                if word not in options and (near := suggest(word, options)):
+                    message = f"unrecognized arguments: {word}{near}"
         if wrong := _WRONG_COMMAND.match(message):
             word = self.synonyms.get(wrong[1], wrong[1])
             known = [*list_commands(self), *list_words(self)]

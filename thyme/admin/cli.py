@@ -178,7 +178,7 @@ def _run_requeue_dead(options: argparse.Namespace, output: Output) -> int:
             known = {letter.id for letter in transport.list_dead_letters()}
             missing = [each for each in options.ids if each not in known]
         count = transport.requeue_dead_letters(None if options.all else options.ids)
-    output.print_done("requeued", count, f"{count} dead letters are queued again")
+    output.print_done("requeued", count, _tell(count, "dead letter", "queued again"))
     if missing:
         raise NotDone(f"no dead letter {', '.join(missing)}")
     return AdminExitCode.OK
@@ -194,17 +194,23 @@ def _run_purge(options: argparse.Namespace, output: Output) -> int:
                     queues.describe_dead_letter_purge(transport.get_dead_letter_state().ready)
                 )
             count = transport.purge_dead_letters()
-            output.print_done("purged", count, f"{count} dead letters are gone")
+            output.print_done("purged", count, _tell(count, "dead letter", "gone"))
             return AdminExitCode.OK
         if not options.yes:
             count = sum(transport.get_queue_state(each).ready for each in names)
             raise NotDone(queues.describe_purge(options.what, count))
         count = sum(queues.put_pool_aside(transport, each) for each in names)
     text = f"{count} messages of {options.what} are dead letters; their jobs are held"
+    if count == 1:
+        text = f"1 message of {options.what} is a dead letter; its job is held"
     if not count:
         text = f"no message waits in {options.what}: nothing was done"
     output.print_done("put_aside", count, text)
     return AdminExitCode.OK
+
+
+def _tell(count: int, what: str, now: str) -> str:
+    return f"{queues.count_of(count, what)} {'is' if count == 1 else 'are'} {now}"
 
 
 def _run_roles(options: argparse.Namespace, output: Output) -> int:

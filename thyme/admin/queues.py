@@ -120,14 +120,22 @@ def describe_purge(pool: str, count: int) -> str:
     if not count:
         return f"no message waits in {pool}: there is nothing to do"
     return (
-        f"{pool} has {count} messages: --yes makes dead letters of them, and the schedd holds "
-        "their jobs (condor_release queues them again); running jobs go on"
+        f"{pool} has {count_of(count, 'message')}: --yes makes dead letters of all, and the schedd "
+        "holds their jobs (condor_release queues them again); running jobs go on"
     )
 
 
 def describe_dead_letter_purge(count: int) -> str:
     """Return what purging ``count`` dead letters would do."""
+    if not count:
+        return "no dead letters: there is nothing to do"
+    there = f"there {'is' if count == 1 else 'are'} {count_of(count, 'dead letter')}"
     return (
-        f"there are {count} dead letters: --yes deletes them; jobs held because of them stay held "
+        f"{there}: --yes deletes all; jobs held because of them stay held "
         "(condor_release queues them again, condor_rm removes them)"
     )
+
+
+def count_of(count: int, what: str) -> str:
+    """Return ``1 dead letter``, ``2 dead letters`` and the like."""
+    return f"{count} {what}{'' if count == 1 else 's'}"

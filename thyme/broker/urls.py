@@ -64,7 +64,7 @@ def connect(url: str, make: bool = True) -> Transport:
         return AmqpTransport(parse(url))
     from .sqlite.transport import SqliteTransport
 
-    path = unquote(urlsplit(url).path)
+    path = "/" + unquote(urlsplit(url).path).lstrip("/")
     if not make and not Path(path).exists():
         raise BrokerUnreachable(f"broker {path}: no such file; the schedd makes it")
     return SqliteTransport(path)

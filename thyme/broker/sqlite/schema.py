@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import time
 from pathlib import Path
 from typing import Final
@@ -40,6 +41,10 @@ CREATE TABLE IF NOT EXISTS listener(
 """
 
 
+#: What a file of SQLite begins with.
+_MAGIC = b"SQLite format 3\0"
+
+
 def create_file(path: str) -> tuple[int, int]:
     """Make the file if it is missing; return its device and inode. Raises BrokerRefused, OSError.
 
@@ -55,6 +60,12 @@ def create_file(path: str) -> tuple[int, int]:
     handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         status = os.fstat(handle)
+        # before anything is made beside it: a wrong path may name any file, or a device
+        if not stat.S_ISREG(status.st_mode) or os.pread(handle, len(_MAGIC), 0) not in (
+            b"",
+            _MAGIC,
+        ):
+            raise BrokerRefused(f"broker {path}: file is not a database")
         return status.st_dev, status.st_ino
     finally:
         os.close(handle)

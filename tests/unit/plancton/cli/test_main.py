@@ -116,6 +116,7 @@ def test_no_command_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) 
         (["top", "--interval=0"], "argument --interval: must be 0.1 s or more"),
         (["top", "--count=0"], "argument --count: must be a whole number, 1 or more"),
         (["simulate"], "the following arguments are required: trace"),
+        (["simulate", "--nods=3"], "unrecognized arguments: --nods, did you mean '--nodes'?"),
         (["completion", "zsh", "bash"], "unrecognized arguments: bash; see"),
         (["--json", "nodaemon"], "nodaemon has no --json; see"),
         (["--json", "completion", "bash"], "completion has no --json; see"),

@@ -160,7 +160,7 @@ def test_a_dead_letter_is_queued_again_by_its_id(
     put_aside(broker, GOOD, BAD)
     chosen = asked(capsys, "dead")["dead"][0]["id"]
     assert cli.main(["requeue-dead", chosen]) == 0
-    assert capsys.readouterr().out == "1 dead letters are queued again\n"
+    assert capsys.readouterr().out == "1 dead letter is queued again\n"
     delivery = broker.take(POOL)
     assert delivery is not None
     assert delivery.body == GOOD
@@ -174,7 +174,7 @@ def test_an_unknown_id_is_named_and_the_others_are_requeued(
     chosen = asked(capsys, "dead")["dead"][0]["id"]
     assert cli.main(["requeue-dead", "nobody", chosen]) == 1
     said = capsys.readouterr()
-    assert said.out == "1 dead letters are queued again\n"
+    assert said.out == "1 dead letter is queued again\n"
     assert said.err == "thyme-admin: no dead letter nobody\n"
     assert broker.count_ready(POOL) == 1
 
@@ -231,14 +231,19 @@ def test_without_yes_purging_only_says_what_it_would_mean(
     put_aside(broker, BAD)
     assert cli.main(["purge", POOL]) == 1
     assert capsys.readouterr().err == (
-        "thyme-admin: alien_jobs has 2 messages: --yes makes dead letters of them, and the schedd "
+        "thyme-admin: alien_jobs has 2 messages: --yes makes dead letters of all, and the schedd "
         "holds their jobs (condor_release queues them again); running jobs go on\n"
     )
     assert cli.main(["purge", "dead"]) == 1
     assert capsys.readouterr().err == (
-        "thyme-admin: there are 1 dead letters: --yes deletes them; jobs held because of them stay "
+        "thyme-admin: there is 1 dead letter: --yes deletes all; jobs held because of them stay "
         "held (condor_release queues them again, condor_rm removes them)\n"
     )
+    assert cli.main(["purge", "dead", "--yes"]) == 0
+    assert capsys.readouterr().out == "1 dead letter is gone\n"
+    assert cli.main(["purge", "dead"]) == 1
+    assert capsys.readouterr().err == "thyme-admin: no dead letters: there is nothing to do\n"
+    put_aside(broker, BAD)
     assert broker.count_ready(POOL) == 2
     assert len(broker.list_dead_letters()) == 1
 

@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,15 @@ def test_a_broker_that_cannot_be_opened_leaves_no_file_open_and_no_lock_held(
             connect(f"sqlite://{tmp_path}/broker.db")
 
     assert open_files() == before
-    assert list((tmp_path / "broker.db.connections").iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["broker.db"], "nothing is made beside it"
+
+
+@pytest.mark.parametrize("kind", [os.mkfifo, lambda path: path.symlink_to("/dev/null")])
+def test_a_broker_that_is_no_file_is_refused(tmp_path: Path, kind: Callable[[Path], None]) -> None:
+    kind(tmp_path / "broker.db")
+    with pytest.raises(BrokerRefused, match="file is not a database"):
+        connect(f"sqlite://{tmp_path}/broker.db")
+    assert [path.name for path in tmp_path.iterdir()] == ["broker.db"]
 
 
 def test_a_broker_whose_lock_cannot_be_made_leaves_nothing_open(tmp_path: Path) -> None:
