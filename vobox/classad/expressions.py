@@ -182,7 +182,9 @@ class Evaluator:
 
     def holds(self, ad: Ad, text: str) -> bool:
         """Return whether a constraint selects this job; undefined, error and strings do not."""
-        return bool(number_of(self.value(ad, text)))
+        value = self.value(ad, text)
+        # not isinstance: UNDEFINED and ERROR are numbers by accident
+        return type(value) in (int, float, bool) and bool(value)
 
     def _look_up(
         self, ad: Ad, names: Sequence[str]

@@ -8,6 +8,7 @@ the parser. Writing follows HTCondor's *old ClassAd* syntax, which is what
 
 from __future__ import annotations
 
+import math
 import re
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -31,9 +32,9 @@ class TimeValue(NamedTuple):
 
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"\Z', re.DOTALL)
-# 18 digits always fit the 64 bits of a ClassAd integer; a leading 0 would mean octal.
-_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z")
-_REAL = re.compile(r"-?[0-9]+(?:\.[0-9]+(?:[eE][+-]?[0-9]{1,2})?|[eE][+-]?[0-9]{1,2})\Z")
+# A leading 0 would mean octal.
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})\Z")
+_REAL = re.compile(r"-?[0-9]+(?:\.[0-9]+(?:[eE][+-]?[0-9]{1,3})?|[eE][+-]?[0-9]{1,3})\Z")
 _WORDS: Final = {"true": True, "false": False, "undefined": UNDEFINED, "error": ERROR}
 
 
@@ -49,9 +50,11 @@ def literal_value(text: str) -> Any:
             return NOT_LITERAL
         return unquote(text) if "\\" in text else text[1:-1]
     if _INTEGER.match(text):
-        return int(text)
+        value = int(text)
+        return value if abs(value) < 2**63 else NOT_LITERAL
     if _REAL.match(text):
-        return float(text)
+        real = float(text)
+        return real if math.isfinite(real) else NOT_LITERAL
     return _WORDS.get(text.lower(), NOT_LITERAL)
 
 

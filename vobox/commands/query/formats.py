@@ -21,6 +21,7 @@ from vobox.classad.literals import (
 _ESCAPES = {ord(c): f"\\{e}" for c, e in zip("\a\b\f\n\r\t\v\\", "abfnrtv\\", strict=True)}
 #: Characters that no XML document can hold, not even escaped.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+_ABSOLUTE_TIME = re.compile(r'absTime\("([^"\\]*)"\)\Z')
 #: Writes JSON on one line; ``json.dumps`` would make an encoder for each value.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ": ")).encode
 XML_HEAD = '<?xml version="1.0"?>\n<!DOCTYPE classads SYSTEM "classads.dtd">\n<classads>\n'
@@ -142,7 +143,10 @@ def format_xml_value(text: str) -> str:
         return f"<r>{value:.15E}</r>" if value else "<r>0.0</r>"
     if text.startswith(("{", "[")):
         return _format_xml_json(json.loads(format_json_value(text)), 4)
-    return f"<e>{_escape_xml(expression_text(text))}</e>"
+    written = expression_text(text)
+    if moment := _ABSOLUTE_TIME.match(written):
+        return f"<at>{moment[1]}</at>"
+    return f"<e>{_escape_xml(written)}</e>"
 
 
 def _format_xml_json(value: Any, indent: int) -> str:

@@ -16,7 +16,15 @@ from vobox.classad.expressions import Evaluator, is_expression, number_of
 from vobox.classad.literals import expression_text, value_text
 
 from .print_functions import FUNCTIONS, REFUSED, Function
-from .printf import MAX_WIDTH, Format, parse_format, unescape
+from .printf import (
+    MAX_WIDTH,
+    Format,
+    byte_length,
+    measure_value,
+    pad_bytes,
+    parse_format,
+    unescape,
+)
 from .renderers import format_date, format_duration
 
 #: Jobs that GROUP BY sorts: all of their rows are in memory together.
@@ -107,11 +115,11 @@ class Column:
         """Return the width that a value asks for before it is printed; ``width``: so far."""
         letter = self.form.letter if self.form else ""
         if isinstance(value, str):
-            return len(value)
+            return byte_length(value)
         if isinstance(value, bool) or number_of(value) is None or not letter:
             return width
         if letter in "sSvVrR":
-            return len(f"{value:.15E}" if isinstance(value, float) and value else str(value))
+            return measure_value(value)
         return len(self._format_number(value, width))
 
     def format(self, value: Any, width: int, ad: Ad, evaluator: Evaluator) -> str:
@@ -151,8 +159,8 @@ class Column:
     def fit(self, text: str, width: int) -> str:
         """Bring a text to the column's width."""
         if self.cuts and width:
-            text = text[:width]
-        return text.ljust(width) if self.left else text.rjust(width)
+            text = text.encode()[:width].decode(errors="ignore")
+        return pad_bytes(text, -width if self.left else width)
 
 
 @dataclass
@@ -212,7 +220,7 @@ class PrintFormat:
         for number, (column, value) in enumerate(zip(self.columns, values, strict=True)):
             text = column.format(value, widths[number], ad, evaluator)
             if column.grows:
-                widths[number] = max(widths[number], len(text))
+                widths[number] = max(widths[number], byte_length(text))
             yield column.fit(text, widths[number])
 
     def _join(self, cells: Iterable[str]) -> str:

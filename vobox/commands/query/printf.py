@@ -7,8 +7,11 @@ that C would answer with garbage (a second one, ``*``, ``%n``) are refused.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
+
+from vobox.classad.literals import value_text
 
 # no zero can be a flag or a digit: trying both takes time that grows with the square of them
 _SPEC = re.compile(
@@ -66,7 +69,7 @@ class Format:
     def format_text(self, value: str) -> str:
         """Format a string, under ``%s`` or one of HTCondor's own letters."""
         if self.precision is not None:
-            value = value[: self.precision]
+            value = value.encode()[: self.precision].decode(errors="ignore")
         return self._pad(value)
 
     def format_integer(self, value: int) -> str:
@@ -106,12 +109,33 @@ class Format:
 
     def _pad(self, body: str, prefix: str = "", zeros: bool = False) -> str:
         if "-" in self.flags:
-            body = (prefix + body).ljust(self.width)
+            body = pad_bytes(prefix + body, -self.width)
         elif "0" in self.flags and zeros:
             body = prefix + body.rjust(self.width - len(prefix), "0")
         else:
-            body = (prefix + body).rjust(self.width)
+            body = pad_bytes(prefix + body, self.width)
         return self.before + body + self.after
+
+
+def byte_length(text: str) -> int:
+    """Return how wide C takes a text for: a character beyond ASCII is several bytes."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def pad_bytes(text: str, width: int) -> str:
+    """Return a text on the right of so many bytes, or on the left of ``-width``."""
+    blanks = " " * (abs(width) - byte_length(text))
+    return blanks + text if width > 0 else text + blanks
+
+
+def measure_value(value: object) -> int:
+    """Return how wide HTCondor makes a column for a value: not for all is that as wide as it is."""
+    if isinstance(value, str):
+        return byte_length(value)
+    if type(value) is float:  # as new ClassAds write it
+        written = value and math.isfinite(value)
+        return len(f"{value:.15E}" if written else value_text(value))
+    return len(str(value)) if type(value) is int else 0
 
 
 def parse_format(text: str) -> Format:

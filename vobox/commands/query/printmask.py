@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from vobox.classad.ad import Ad, convert_old_syntax, unquote
+from vobox.classad.ad import Ad, convert_old_syntax
 from vobox.classad.expressions import Evaluator, is_expression
 
-from .printf import parse_format
+from .printf import byte_length, measure_value, pad_bytes, parse_format
 from .renderers import RAW, Renderer, Renderers, is_name
 
 #: Characters of an expression that is a heading without ``h``.
@@ -30,7 +31,8 @@ class Column:
     render: Renderer
     #: where there is one, the column is as wide as it and its widest value
     heading: str | None = None
-    measure: Callable[[str], int] = len
+    #: the value that the width is measured by, else it is the text
+    value: Callable[[Ad], object] | None = None
 
 
 class PrintMask:
@@ -71,14 +73,15 @@ class PrintMask:
         self._headings = self._headings or own_headings
         if "j" in letters:
             self._add_job_id(labelled="l" in letters)
-        measure = len if RAW.intersection(letters) else _measure
+        by_value = not RAW.union("TY").intersection(letters)
         for attribute in attributes:
             expression = self._add_name(attribute)
             show = self._renderers.build_autoformat(expression, letters)
             if self._headings:
                 is_short = own_headings or len(attribute) <= _LONG_HEADING
                 heading = attribute if is_short or is_name(attribute) else "(expr)"
-                column = Column(show, heading, measure)
+                value = partial(self._renderers.evaluate, attribute=expression)
+                column = Column(show, heading, value if by_value else None)
             elif "l" in letters:
                 column = Column(_add_label(attribute, show))
             else:
@@ -93,16 +96,14 @@ class PrintMask:
         """
         shows = [column.render for column in self._columns]
         if self._headings:
-            yield from self._align(
-                lambda: ([show(ad) for show in shows] for ad in find()), measured
-            )
+            yield from self._align(find, measured)
             return
         separator = self._column_suffix + self._column_prefix
         prefix, suffix = self._row_prefix, self._row_suffix
         for ad in find():
             yield prefix + separator.join([show(ad) for show in shows]) + suffix
 
-    def _align(self, rows: Callable[[], Iterable[list[str]]], measured: bool) -> Iterator[str]:
+    def _align(self, find: Callable[[], Iterable[Ad]], measured: bool) -> Iterator[str]:
         columns = self._columns
         # as HTCondor's: in the first columns, whichever of them have none
         headings = [column.heading for column in columns if column.heading is not None]
@@ -110,22 +111,25 @@ class PrintMask:
         headed = [number for number, column in enumerate(columns) if column.heading is not None]
         separator = self._column_suffix + self._column_prefix
 
-        def measure(row: list[str]) -> None:
+        def measure(ad: Ad, row: list[str]) -> None:
             for number in headed:
-                widths[number] = max(widths[number], columns[number].measure(row[number]))
+                value = columns[number].value
+                width = byte_length(row[number]) if value is None else measure_value(value(ad))
+                widths[number] = max(widths[number], width)
 
         def align(row: list[str]) -> str:
-            cells = map(str.ljust, row, widths)
+            cells = map(pad_bytes, row, (-width for width in widths))
             return self._row_prefix + separator.join(cells) + self._row_suffix
 
-        for row in rows() if measured else ():
-            measure(row)
+        for ad in find() if measured else ():
+            measure(ad, [column.render(ad) for column in columns])
         yield align(headings)
-        for row in rows():
-            measure(row)
+        for ad in find():
+            row = [column.render(ad) for column in columns]
+            measure(ad, row)
             yield align(row)
             for number in headed:  # what was printed counts whole, its quotes, too
-                widths[number] = max(widths[number], len(row[number]))
+                widths[number] = max(widths[number], byte_length(row[number]))
 
     def _add_job_id(self, labelled: bool) -> None:
         label = "ID = " if labelled else ""
@@ -141,13 +145,6 @@ class PrintMask:
             raise BadExpression(attribute)
         self.names.append(expression)
         return expression
-
-
-def _measure(cell: str) -> int:
-    """Return how wide a cell makes its column: HTCondor measures strings without their quotes."""
-    if cell == "undefined":
-        return 0
-    return len(unquote(cell)) if len(cell) > 1 and cell[0] == cell[-1] == '"' else len(cell)
 
 
 def _add_label(attribute: str, show: Renderer) -> Renderer:

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from vobox.classad.ad import Ad
 from vobox.classad.expressions import Evaluator, number_of
-from vobox.classad.literals import expression_text, value_text
+from vobox.classad.literals import ERROR, UNDEFINED, expression_text, value_text
 
 from .printf import Format
 
@@ -81,7 +81,7 @@ class Renderers:
 
     def _build_time(self, attribute: str, written: Callable[[float], str]) -> Renderer:
         def show(ad: Ad) -> str:
-            number = number_of(self._evaluate(ad, attribute))
+            number = number_of(self.evaluate(ad, attribute))
             return "" if number is None else written(number)
 
         return show
@@ -94,7 +94,7 @@ class Renderers:
             return self._build_string(form, attribute)
         if form.letter in "vV":
             quoted = form.letter == "V"
-            return lambda ad: form.format_text(value_text(self._evaluate(ad, attribute), quoted))
+            return lambda ad: form.format_text(value_text(self.evaluate(ad, attribute), quoted))
         if form.letter in "rR":
             raw = self._build_raw(attribute)
             return lambda ad: form.format_text(raw(ad))
@@ -117,11 +117,15 @@ class Renderers:
 
     def _build_number(self, form: Format, attribute: str) -> Renderer:
         def show(ad: Ad) -> str:
-            number = number_of(self._evaluate(ad, attribute))
-            if number is None:
+            value = self.evaluate(ad, attribute)
+            number = number_of(value)
+            # UNDEFINED and ERROR are numbers by accident
+            if not isinstance(value, (int, float)) or value is UNDEFINED or value is ERROR:
                 return form.format_missing()
             if form.wants_real:
-                return form.format_real(float(number))
+                return form.format_real(float(value))
+            if number is None:  # not of 64 bits
+                return form.format_missing() if form.letter in "TY" else form.format_integer(0)
             if form.letter == "T":
                 return form.format_text(format_duration(number))
             if form.letter == "Y":
@@ -130,7 +134,8 @@ class Renderers:
 
         return show
 
-    def _evaluate(self, ad: Ad, attribute: str) -> object:
+    def evaluate(self, ad: Ad, attribute: str) -> object:
+        """Return the value of an attribute or an expression in a job."""
         text = self._evaluator.text(ad, attribute)
         return self._evaluator.value(ad, attribute if text is None else text)
 

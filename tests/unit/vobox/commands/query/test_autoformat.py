@@ -1,7 +1,7 @@
 """``-af`` / ``-autoformat``: what HTCondor's recorded answers do not show."""
 
 from tests.support.fake_query_queue import FakeQueue, job, out
-from tests.support.schedd_parts import NOW
+from tests.support.schedd_parts import NOW, Expression
 from vobox.commands.query.condor_q import answer as condor_q
 
 TWO = FakeQueue([job(30, 0, 5), job(30, 1, 2)])
@@ -25,6 +25,20 @@ def test_headings_stand_over_their_columns() -> None:
         "12345     a-much-longer-name undefined\n"
     )
     assert out(condor_q, queue, "1", "-af:jh", "JobStatus") == (" ID JobStatus\n1.0 1        \n")
+
+
+def test_a_heading_is_as_wide_as_htcondor_takes_a_value_for() -> None:
+    # 25.14.1: reals as new ClassAds write them, of other texts the bytes, no truth values or lists
+    values = {"Load": 2.5, "Done": True, "Names": Expression('{ "a" }'), "Title": "häß€"}
+    queue = FakeQueue([job(**values)])
+    assert out(condor_q, queue, "-af:h", *values, "Owner") == (
+        "Load                  Done Names Title    Owner\n"
+        '2.5                   true { "a" } häß€ games\n'
+    )
+    assert out(condor_q, queue, "-af:hV", "Title", "Owner", "Load > 1", "Load+1") == (
+        "Title    Owner Load > 1 Load+1               \n"
+        '"häß€" "games" true     3.5                  \n'
+    )
 
 
 def test_times_are_written_as_the_tables_write_them() -> None:

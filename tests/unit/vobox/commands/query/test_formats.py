@@ -25,6 +25,15 @@ def test_a_negative_real_is_cut_toward_zero() -> None:
     assert formatted("-format", "%d", "X", X=-3.9) == "-3"
 
 
+@pytest.mark.parametrize(
+    ("value", "real"), [("1e300", "1e+300"), ('real("INF")', "inf"), ("-1.0e20", "-1e+20")]
+)
+def test_a_number_beyond_64_bits_is_a_number(value: str, real: str) -> None:
+    asked = ("-format", "%d ", "X", "-format", "%g", "X")
+    assert formatted(*asked, X=Expression(value)) == f"0 {real}"
+    assert formatted("-constraint", value, *asked, X=Expression(value)) == f"0 {real}"
+
+
 def test_an_integer_expression_prints_nothing_under_s() -> None:
     assert formatted("-format", "%s", "ClusterId+1") == ""
     assert formatted("-format", "%6s|", "ClusterId+1") == " " * 6

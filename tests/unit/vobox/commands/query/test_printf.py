@@ -46,6 +46,11 @@ def test_strings(flags: str, width: str, precision: str, value: str) -> None:
     assert parse_format(form).format_text(value) == in_c(form, ctypes.c_char_p(value.encode()))
 
 
+@pytest.mark.parametrize("form", ["<%12s>", "<%-12s>", "<%.3s>", "<%8.5s>", "<%3s>"])
+def test_a_width_counts_bytes(form: str) -> None:
+    assert parse_format(form).format_text("häß€") == in_c(form, ctypes.c_char_p("häß€".encode()))
+
+
 @pytest.mark.parametrize(
     ("escaped", "plain"),
     [
