@@ -24,6 +24,11 @@ class Variable(NamedTuple):
     meaning: str
 
 
+#: Variables that name a file or a directory of this machine.
+PATHS = (
+    "THYME_SCHEDD_SOCKET", "X509_USER_PROXY", "X509_USER_CERT", "X509_USER_KEY", "X509_HOST_CERT",
+    "X509_HOST_KEY", "ALIEN_ROOT", "VOBOX_DIR",
+)  # fmt: skip
 #: docs/howto-vobox.md has this table; a test compares the two.
 VARIABLES = (
     Variable("CE", "", "which CE to run: `alien`, `jalien`, `demo` or `none`; required"),
@@ -161,6 +166,10 @@ def read_settings(environment: Mapping[str, str], uid: int, python: str) -> Sett
             return 0.0
         return value * unit
 
+    for name in PATHS:
+        if given[name] and not given[name].startswith("/"):
+            # the CE and the commands work in other directories
+            wrong.append("%s is %r: give an absolute path" % (name, given[name]))
     if given["CE_COMMAND"] and given["CE_START"]:
         wrong.append("CE_COMMAND and CE_START are both set: a CE is started in one way")
     for name in ("CE_STATUS", "CE_STOP"):

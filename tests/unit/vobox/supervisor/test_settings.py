@@ -44,6 +44,11 @@ def test_all_errors_are_reported_at_once() -> None:
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
+        ({"CE": "none", "VOBOX_DIR": "own"}, "VOBOX_DIR is 'own': give an absolute path"),
+        (
+            {"CE": "none", "X509_USER_PROXY": "~/p"},
+            "X509_USER_PROXY is '~/p': give an absolute path",
+        ),
         ({"CE": "jalien"}, "X509_USER_PROXY is not set: jobs of the jalien CE carry that proxy"),
         (
             {"CE": "none", "PROXY_RENEW": "x"},
