@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -74,7 +75,8 @@ def _print_table(found: Comparison, ncpus: int) -> None:
         table.add_column(name, justify="right")
     for row in report.list_rows(found.results):
         table.add_row(*row)
-    Console(width=100, color_system=None).print(table)
+    # a terminal's own width, and one for all in a pipe
+    Console(width=None if sys.stdout.isatty() else 100, color_system=None).print(table)
 
 
 def _write_page(arguments: argparse.Namespace, found: Comparison, ncpus: int) -> None:

@@ -3,8 +3,8 @@
 A pilot stays with the engine that started it.  An engine that the configuration no longer
 names starts nothing, counts until its last pilot is gone, and is then closed.
 
-While an old engine does not answer, the number of pilots is unknown and nothing starts. A daemon
-that is restarted in the meantime knows the new engine only.
+While an old engine that has answered before does not answer, the number of pilots is unknown and
+nothing starts. A daemon that is restarted in the meantime knows the new engine only.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class EngineSwitch:
         self._current = open_engine(config)
         self._opened_with = _settings(config)
         self._retired: list[Engine] = []
+        #: those that have answered: no other has pilots of this daemon
+        self._answered: list[Engine] = []
         self._owner: dict[str, Engine] = {}
         self._wake: Callable[[], None] | None = None
 
@@ -54,9 +56,13 @@ class EngineSwitch:
         for old in (self._current, *self._retired):
             if (old.name, old.place) == (new.name, new.place):
                 old.close()
+            elif old not in self._answered:
+                # Most likely a mistake that is mended now, and waiting for it would last for ever.
+                _log.info("engine %s (%s) is given up: it has never answered", old.name, old.place)
+                old.close()
             else:
                 remain.append(old)
-        self._current, self._retired = new, remain
+        self._current, self._retired, self._answered = new, remain, [*remain]
         return ""
 
     # The interface of an engine
@@ -90,7 +96,9 @@ class EngineSwitch:
 
         A retired engine is closed once its last pilot is gone.
         """
-        listed = [(engine, engine.list_pilots()) for engine in (self._current, *self._retired)]
+        listed = [(self._current, self._current.list_pilots())]
+        self._note_answer()
+        listed += [(engine, engine.list_pilots()) for engine in self._retired]
         self._owner = {pilot.id: engine for engine, pilots in listed for pilot in pilots}
         for engine, pilots in listed[1:]:
             if not pilots:
@@ -103,6 +111,11 @@ class EngineSwitch:
     def start(self, spec: PilotSpec) -> None:
         """Create and start a pilot on the present engine; raises StartFailed."""
         self._current.start(spec)
+        self._note_answer()
+
+    def _note_answer(self) -> None:
+        if self._current not in self._answered:
+            self._answered.append(self._current)
 
     def stop(self, pilot_id: str, grace: float) -> None:
         """Ask a pilot to end, on the engine that has it, and kill it after ``grace`` seconds."""

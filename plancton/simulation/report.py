@@ -56,8 +56,9 @@ def list_rows(results: Mapping[str, SimulationResult]) -> Iterator[tuple[str, ..
     reasons = sorted({reason for one in found for reason in one.thrown_cpu})
 
     def percent(name: str, values: Sequence[float]) -> tuple[str, ...]:
-        cells = (f"{one.share(value):.1%}" for one, value in zip(found, values, strict=True))
-        return name, *cells
+        # plus zero: what rounding leaves below 0 is no -0.0 %
+        shares = (one.share(value) for one, value in zip(found, values, strict=True))
+        return name, *(f"{round(share, 3) + 0.0:.1%}" for share in shares)
 
     def count(name: str, values: Sequence[int]) -> tuple[str, ...]:
         return name, *map(str, values)

@@ -121,6 +121,26 @@ def test_an_old_engine_that_does_not_answer_makes_the_count_unknown(engines: Eng
         handover.list_pilots()
 
 
+def test_an_engine_that_has_never_answered_is_given_up(engines: Engines) -> None:
+    handover = EngineSwitch(engines.open, OLD)
+    engines.opened[0].unavailable = "a misspelt address"
+    with pytest.raises(EngineError, match="a misspelt address"):
+        handover.list_pilots()
+    handover.follow(NEW)
+    handover.start(pilot(1))
+    assert names(handover) == ["1"]
+
+
+def test_a_misspelt_engine_that_is_repaired_leaves_the_pilots_of_before(engines: Engines) -> None:
+    handover, _, _ = engines.switch()
+    handover.follow(NEW.model_copy(update={"scratch_dir": "/misspelt"}))
+    engines.opened[-1].unavailable = "nobody there"
+    with pytest.raises(EngineError, match="nobody there"):
+        handover.list_pilots()
+    handover.follow(NEW)
+    assert names(handover) == ["1", "2"]
+
+
 def test_an_engine_that_cannot_be_opened_leaves_the_old_one_at_work(engines: Engines) -> None:
     handover = EngineSwitch(engines.open, OLD)
     engines.problem = "no such thing"

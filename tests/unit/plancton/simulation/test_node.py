@@ -12,6 +12,7 @@ from plancton.simulation.foresight import simulate_foresight
 from plancton.simulation.node import NodeSetup, simulate
 from plancton.simulation.owner import Span, parse_intervals
 from plancton.simulation.queue import JobQueue, Lengths, draw_endless, read_lengths
+from plancton.simulation.report import list_rows
 from plancton.simulation.result import SimulationResult, add_up
 from tests.support.fake_node import GB
 
@@ -196,3 +197,9 @@ def test_of_squeezed_pilots_the_oldest_finish_instead_of_none() -> None:
     found = run(*owner((0.0, half), (9.0, 3 * HOUR)), jobs=read_lengths("fixed:3600"))
     assert found.finished >= 3
     assert found.owner_squeezed == 0.0
+
+
+def test_a_rounding_error_below_zero_is_not_shown_as_minus_zero() -> None:
+    result = SimulationResult(idle_cpu=900.0, unused_cpu=-1e-9)
+    rows = {name: cells for name, *cells in list_rows({"configured": result})}
+    assert rows["left idle"] == ["0.0%"]
