@@ -117,7 +117,9 @@ def reload(paths: Paths, _arguments: argparse.Namespace) -> int:
             )
         time.sleep(_PAUSE)
     if problem := document["config"]["problem"]:
-        raise ConfigError(f"the previous configuration stays in force: {problem}")
+        if document["config"]["rejected"]:
+            raise ConfigError(f"the previous configuration stays in force: {problem}")
+        raise ConfigError(f"{document['config']['path']} is in force, but for this: {problem}")
     print(f"{document['config']['path']} is in force")
     return ExitCode.OK
 

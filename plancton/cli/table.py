@@ -65,7 +65,12 @@ def format_lines(document: dict[str, Any]) -> list[str]:
             f"Engine: see `systemctl status {unit}`, and `docker_host` in the configuration"
         )
     known = engine["problem"]
-    found += [f"Problem: {text}" for text in engine["problems"] if not (known and known in text)]
+    found += [
+        f"Problem: {text}"
+        for text in engine["problems"]
+        # those of the configuration have a line of their own
+        if not (known and known in text) and text not in config["problem"]
+    ]
     if engine["isolation"]:
         found.append(f"Note: {engine['isolation']}")
     if config["problem"]:

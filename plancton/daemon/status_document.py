@@ -112,6 +112,7 @@ def build_document(
             "path": config_path,
             "loaded": watch.loaded,
             "problem": "; ".join(filter(None, (watch.problem, loop_pass.settings_problem))),
+            "rejected": bool(watch.problem),
             "notes": list(list_notes(config)),
             "stop_grace": config.stop_grace,
         },

@@ -237,6 +237,10 @@ def test_reload_says_whether_the_configuration_could_be_used(node: Node) -> None
     done = node.ctl("reload")
     assert done.returncode == ExitCode.CONFIG
     assert "stays in force" in done.stderr and "did you mean 'max_docks'?" in done.stderr
+    node.configure(max_docks=1, syslog="/nowhere/log")
+    done = node.ctl("reload")
+    assert done.returncode == ExitCode.CONFIG
+    assert "config.yaml is in force, but for this: syslog /nowhere/log: " in done.stderr
 
 
 # A repair

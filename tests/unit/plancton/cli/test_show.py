@@ -86,14 +86,14 @@ def test_everything_that_is_wrong_has_a_line() -> None:
                 "name": "docker",
                 "place": "unix:///var/run/docker.sock",
                 "problem": "refused",
-                "problems": ["the engine does not answer: refused", "x: device busy"],
+                "problems": ["the engine does not answer: refused", "x: device busy", "no port"],
                 "isolation": "none",
             },
             window={"phase": "closed", "next_change": 5.0, "text": "Closed until then."},
             image={"wanted": "b:2", "name": "b:1", "digest": "sha256:abc", "pulling": "3 of 4 MB",
                    "problem": "no such host"},
             protection={"text": "The host refuses."},
-            config={"problem": "config.yaml:1: no"},
+            config={"problem": "config.yaml:1: no; no port"},
         )
     )  # fmt: skip
     assert told[3:] == [
@@ -103,7 +103,7 @@ def test_everything_that_is_wrong_has_a_line() -> None:
         "Engine: see `systemctl status docker`, and `docker_host` in the configuration",
         "Problem: x: device busy",
         "Note: none",
-        "Configuration: config.yaml:1: no",
+        "Configuration: config.yaml:1: no; no port",
     ]
 
 
