@@ -130,7 +130,7 @@ Usage: condor_vacate [-help | -version] \
 [-name SCHEDD] [-fast | -graceful] {-all | HOST | SLOT@HOST}...
 """,
 }
-_JOBS = "{CLUSTER | CLUSTER.PROC | USER | -constraint EXPR | -all}..."
+_JOBS = "[-held | -hold] {CLUSTER | CLUSTER.PROC | USER | -constraint EXPR | -all}..."
 for _command, _options in (
     ("condor_rm", " [-forcex]"),
     ("condor_hold", " [-subcode N]"),

@@ -48,15 +48,19 @@ _COMMON = (
     Option("name", 1, values=1),
     Option("pool", 1, values=1, ignored=True),
     Option("version", 1),
+    Option("held", 3),
+    Option("hold", 3),
     Option("help", 1),
 )
+_SUBCODE = Option("subcode", 1, values=1)
+_OTHERS = (*_COMMON, replace(_SUBCODE, ignored=True))
 OPTIONS = {
-    "condor_rm": (*_COMMON, Option("forcex", 1)),
-    "condor_hold": (*_COMMON, Option("subcode", 1, values=1)),
-    "condor_release": _COMMON,
-    "condor_suspend": _COMMON,
-    "condor_continue": _COMMON,
-    "condor_vacate_job": (*_COMMON, Option("fast", 1)),
+    "condor_rm": (*_OTHERS, Option("forcex", 1)),
+    "condor_hold": (*_COMMON, _SUBCODE),
+    "condor_release": _OTHERS,
+    "condor_suspend": _OTHERS,
+    "condor_continue": _OTHERS,
+    "condor_vacate_job": (*_OTHERS, Option("fast", 1)),
 }
 
 
@@ -93,8 +97,9 @@ def parse(command: str, argv: Sequence[str], schedd: str) -> ActionRequest:
     if everything and words:
         raise EarlyExit(f"{command}: can't mix -all with other constraints\n")
     invalid = tuple(word for word in words if names_nothing(word))
-    groups = build_groups([word for word in words if word not in invalid], constraints)
-    if everything and not constraints:
+    words = [word for word in words if word not in invalid]
+    groups = build_groups(words, constraints, request.held)
+    if everything and not groups:
         groups = [JobGroup("")]
     if not groups:
         errors = "".join(f"Invalid cluster # from {word}.\n" for word in invalid)
@@ -114,6 +119,8 @@ def _add_option(request: ActionRequest, flag: Flag, schedd: str) -> ActionReques
         "reason": {"reason": value},
         "subcode": {"subcode": subcode},
         "forcex": {"force": True},
+        "held": {"held": True},
+        "hold": {"held": True},
         "fast": {"force": True},
         "totals": {"totals": True},
     }
@@ -181,9 +188,10 @@ def _record(
 def _build_failure(request: ActionRequest, why: str) -> str:
     """Return HTCondor's text for a schedd that does not act, with our reason."""
     lines = []
+    jobs = "held jobs" if request.held else "jobs"
     for group in request.groups:
         lines.append(f"DCSchedd::actOnJobs:6001:{why}")
         lines += [f"No result found for job {job}" for job in group.jobs]
         if not group.jobs:
-            lines.append(f"Couldn't find/{request.texts.verb} all jobs{group.description}")
+            lines.append(f"Couldn't find/{request.texts.verb} all {jobs}{group.description}")
     return "".join(line + "\n" for line in lines)

@@ -91,6 +91,7 @@ class ActionRequest:
     subcode: int = 0
     force: bool = False
     totals: bool = False
+    held: bool = False  #: of held jobs alone
     invalid: tuple[str, ...] = ()
 
     @property
@@ -114,6 +115,7 @@ def decide(
     """
     texts, reason = request.texts, _build_reason(request, user)
     failed = bool(request.invalid)
+    jobs = "held jobs" if request.held else "jobs"
     stdout: list[str] = []
     stderr = [f"Invalid cluster # from {word}." for word in request.invalid]
     if any(g.jobs for g in request.groups) and any(g.constraints for g in request.groups):
@@ -157,11 +159,11 @@ def decide(
                 lines = stderr if last[job_id] else stdout
                 lines.append(_format_result(job_id, last[job_id], texts))
         elif done:
-            stdout.append(f"All jobs{group.description} {texts.have}")
+            stdout.append(f"All {jobs}{group.description} {texts.have}")
         elif none_queued:
             stderr.append(f"{request.command}:0:There are no jobs in the queue")
         else:
-            stderr += ["", f"Couldn't find/{texts.verb} all jobs{group.description}"]
+            stderr += ["", f"Couldn't find/{texts.verb} all {jobs}{group.description}"]
     answer = Answer(
         "".join(line + "\n" for line in stdout),
         "".join(line + "\n" for line in stderr),

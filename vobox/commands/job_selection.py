@@ -12,6 +12,7 @@ from vobox.classad.ad import Ad, ParseError, evaluate_tree, parse, read_old_synt
 from vobox.classad.cost import Stopwatch
 from vobox.classad.regexps import limit_regexps
 from vobox.jobs.job import Job
+from vobox.jobs.status import HELD
 from vobox.ledger.writer import JobState, Ledger
 from vobox.rpc.types import QueueView, Request
 
@@ -135,31 +136,37 @@ def names_nothing(word: str) -> bool:
     return is_cluster_id(word) and int(word) == 0
 
 
-def build_groups(words: Sequence[str], constraints: Sequence[str]) -> list[JobGroup]:
-    """Return the groups of positional arguments and constraints."""
+def build_groups(
+    words: Sequence[str], constraints: Sequence[str], held: bool = False
+) -> list[JobGroup]:
+    """Return the groups of positional arguments and constraints; ``held``: only held jobs."""
     ids = tuple(JobId.parse(word) for word in words if is_job_id(word))
     clusters = tuple(int(word) for word in words if is_cluster_id(word))
     users = tuple(word for word in words if not is_job_id(word) and not is_cluster_id(word))
-    groups = [JobGroup("", jobs=ids)] if ids else []
+    groups = [JobGroup("", jobs=ids)] if ids and not held else []
     names = [
         f"ClusterId == {int(word)}" if is_cluster_id(word) else f'Owner == "{word}"'
         for word in words
         if not is_job_id(word)
     ]
+    selected = JobGroup("", clusters=clusters, owners=users, constraints=tuple(constraints))
+    if held and ids:
+        names += [f"(ClusterId == {job.cluster} && ProcId == {job.proc})" for job in ids]
+        selected = JobGroup("", constraints=(*constraints, " || ".join(names)))
     if constraints:
         parts = [*constraints, " || ".join(names)] if names else list(constraints)
         text = parts[0] if len(parts) == 1 else " && ".join(f"({part})" for part in parts)
         what = f" matching constraint ({text})"
-        groups.append(
-            JobGroup(what, clusters=clusters, owners=users, constraints=tuple(constraints))
-        )
-        return groups
-    if len(names) > 1:
+    elif len(names) > 1 or (names and held and ids):
         what = f" matching constraint ({' || '.join(names)})"
+    elif names:
+        what = f" in cluster {clusters[0]}" if clusters else f' of user "{users[0]}"'
     else:
-        what = f" in cluster {clusters[0]}" if clusters else f' of user "{"".join(users)}"'
-    if names:
-        groups.append(JobGroup(what, clusters=clusters, owners=users))
+        what = ""
+    if held:
+        selected = replace(selected, constraints=(*selected.constraints, f"JobStatus == {HELD}"))
+    if names or constraints or held:
+        groups.append(replace(selected, description=what))
     return groups
 
 

@@ -42,6 +42,43 @@ def test_a_wrong_option_is_explained_and_nothing_is_done(
     assert queue.states() == states
 
 
+@pytest.mark.parametrize(
+    ("command", "said", "left"),
+    [
+        # as HTCondor 25.14.1
+        ("condor_rm -held 5", "All held jobs in cluster 5 have been marked for removal", "5.1"),
+        ("condor_rm -hold", "All held jobs have been marked for removal", "5.1"),
+        ("condor_release -hel -all", "All held jobs have been released", "5.0 5.1"),
+        (
+            "condor_rm 5.0 -held -subcode 3",
+            "All held jobs matching constraint ((ClusterId == 5 && ProcId == 0)) "
+            "have been marked for removal",
+            "5.1",
+        ),
+        (
+            "condor_rm -held 5.0 5.1 6",
+            "All held jobs matching constraint (ClusterId == 6 || (ClusterId == 5 && ProcId == 0) "
+            "|| (ClusterId == 5 && ProcId == 1)) have been marked for removal",
+            "5.1",
+        ),
+    ],
+)
+def test_held_takes_the_held_jobs_among_those_that_are_meant(
+    queue: Queue, command: str, said: str, left: str
+) -> None:
+    queue.run("condor_hold", "5.0")
+    assert queue.run(*command.split()) == Answer(said + "\n", "", 0)
+    states = {job: state for job, state in queue.states().items() if job.startswith("5.")}
+    assert states == {job: 1 if job in left.split() else 3 for job in ("5.0", "5.1")}
+    assert queue.states()["6.0"] == 1
+
+
+def test_held_says_where_no_job_is_held(queue: Queue) -> None:
+    said = "\nCouldn't find/remove all held jobs in cluster 5\n"
+    assert queue.run("condor_rm", "-held", "5") == Answer("", said, 1)
+    assert queue.states()["5.0"] == 1
+
+
 @pytest.mark.parametrize("name", [SCHEDD, "vobox1", "VOBOX1.example.org", "localhost"])
 def test_our_own_name_in_any_form_is_accepted(queue: Queue, name: str) -> None:
     assert queue.run("condor_rm", "-pool", "x:9619", "-name", name, "5").code == 0
