@@ -23,7 +23,7 @@ from .functions import SUBMIT_DIRECTORY
 from .input_files import FileCache
 from .job import JobMaker, Submitter
 from .job_commands import Commands, find_unused
-from .logical_lines import MAX_DESCRIPTION
+from .logical_lines import MAX_DESCRIPTION, STDIN
 from .options import USAGE, SubmitOptions, parse_options
 from .queue import expand_queue
 from .report import Report
@@ -150,7 +150,7 @@ class _CondorSubmit:
         """Return the description and the name that errors give it."""
         options = self._options
         if options.from_stdin:
-            return self._request.stdin.decode("utf-8", "surrogateescape"), "<stdin>"
+            return self._request.stdin.decode("utf-8", "surrogateescape"), STDIN
         if options.file is None:
             return "", "null"
         path = posixpath.join(self._request.cwd, options.file)

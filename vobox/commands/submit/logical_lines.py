@@ -11,7 +11,7 @@ on its line takes the lines up to one that begins with ``)``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from .errors import dag_error, line_error
@@ -36,6 +36,9 @@ _DAG_LINE = re.compile(
     r"|node_status_file|save_point_file|reject)(?=\s|\Z)",
     re.IGNORECASE,
 )
+_FROM_STDIN = re.compile(r"(?<![\w.])from(?:\s+|\s*\[[-+:\d\s]*\]\s*)-\Z", re.IGNORECASE)
+#: The name of a description that comes from there.
+STDIN = "<stdin>"
 _LIST = re.compile(r"\b(?:in|from|matching)\b", re.IGNORECASE)
 
 
@@ -49,6 +52,22 @@ class LogicalLine:
     key: str = ""  #: as typed, e.g. ``+Foo``
     value: str = ""  #: right-hand side; arguments of a queue statement or keyword
     items: tuple[str, ...] | None = None  #: inline lines of a queue statement
+
+
+def join_items(lines: Iterable[str | None]) -> list[str]:
+    """Return the items that the lines of a file are: ``\\`` joins one with the next.
+
+    Every line is an item, also an empty one and one with a ``#``.
+    """
+    items, begun = [], ""
+    for line in lines:
+        line = (line or "").strip()
+        if line.endswith("\\"):
+            begun += line[:-1]
+            continue
+        items.append((begun + line).strip())
+        begun = ""
+    return [*items, begun.strip()] if begun else items
 
 
 def is_queue(text: str) -> bool:
@@ -158,6 +177,10 @@ def _read_until(end: str, physical: _PhysicalLines, source: str) -> str:
 
 
 def _parse_queue(rest: str, physical: _PhysicalLines, source: str) -> LogicalLine:
+    if source == STDIN and _FROM_STDIN.search(rest):  # what follows the description are its items
+        number = physical.number
+        items = join_items(iter(physical.read_line, None))
+        return LogicalLine(number, "queue", "", rest, tuple(items))
     head, opened, first = rest.rpartition("(")
     if not opened or first.endswith(")") or not _LIST.search(head):
         return LogicalLine(physical.number, "queue", "", rest)

@@ -39,7 +39,7 @@ _OPTIONS = (
     Option("unused", 1),
     Option("dump", 2, 1),
     Option("allow-crlf-script", 8),
-    Option("help", 4),
+    Option("help", 1),
     Option("capabilities", 3, modifiers=True),
     Option("interactive", 1, refused="jobs have no terminal"),
 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from .description import QueueStatement
 from .errors import SubmitError, line_error
 from .expressions import evaluate_integer
+from .logical_lines import join_items
 from .sources import TextSources
 
 _MODE = re.compile(r"(?<![\w.])(in|from|matching)(?=[\s(\[]|\Z)", re.IGNORECASE)
@@ -144,25 +145,14 @@ def _read_items(mode: str, rest: str, step: QueueStatement, sources: TextSources
 
 
 def _read_item_lines(name: str, sources: TextSources) -> list[str]:
-    """Return the items of ``from FILE``, ``from -`` and ``from COMMAND |``.
-
-    Every line is an item, also an empty one and one with a ``#``; ``\\`` joins it with the next.
-    """
+    """Return the items of ``from FILE``, ``from -`` and ``from COMMAND |``."""
     if name.endswith("|"):
         text = sources.run_command(name[:-1].strip())
     elif name in ("-", "<"):
         text = sources.stdin()
     else:
         text = sources.read_file(name)
-    items, begun = [], ""
-    for line in text.splitlines():
-        line = line.strip()
-        if line.endswith("\\"):
-            begun += line[:-1]
-            continue
-        items.append((begun + line).strip())
-        begun = ""
-    return [*items, begun.strip()] if begun else items
+    return join_items(text.splitlines())
 
 
 def _parse_slice(found: re.Match[str]) -> slice:

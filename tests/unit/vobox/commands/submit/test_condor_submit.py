@@ -137,8 +137,9 @@ def test_an_option_that_changes_nothing_here_is_taken(option: str) -> None:
     )
 
 
-def test_help_goes_to_stdout() -> None:
-    answer = FakeSubmitHost().run("-help")
+@pytest.mark.parametrize("option", ["-help", "--help", "-h"])
+def test_help_goes_to_stdout(option: str) -> None:
+    answer = FakeSubmitHost().run(option)
 
     assert (answer.code, answer.stdout, answer.stderr) == (0, USAGE, "")
 

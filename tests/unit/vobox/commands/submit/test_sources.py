@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.fake_submit_host import CWD, FakeSubmitHost
+from vobox.rpc.types import Answer
 
 HEAD = "executable = agent.sh\narguments = $(x)\n"
 
@@ -149,6 +150,17 @@ def test_items_come_from_globs_commands_and_stdin(statement: str, items: list[st
     text = f"executable = agent.sh\narguments = $(x)$(Item)\n{statement}\n"
 
     assert arguments(host, text) == items
+
+
+@pytest.mark.parametrize(
+    ("statement", "items"), [("from -", ["s1", "s2", "# 3", "4 5"]), ("from [3:] -", ["4 5"])]
+)
+def test_items_may_follow_a_description_on_stdin(statement: str, items: list[str]) -> None:
+    host = FakeSubmitHost()
+    text = f"{HEAD}queue x {statement}\ns1\n s2\n# 3\n4 \\\n 5\n"
+
+    assert host.run("-terse", stdin=text) == Answer(f"7.0 - 7.{len(items) - 1}\n")
+    assert [" ".join(job.task.arguments) for job in host.target.submitted[-1][1]] == items
 
 
 def test_a_name_that_matches_twice_is_taken_once_with_a_warning() -> None:
