@@ -14,6 +14,7 @@ is missing: what it would have said is then unknown.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -166,13 +167,21 @@ class PilotFiles:
         """Write the request to end within ``grace`` seconds; an earlier end stays.  Raises OSError.
 
         The shim may see two requests as one signal, so that the file must hold the earliest.
+        Where the disk is full, maybe of what this pilot wrote, the file is empty, which the shim
+        takes for the usual grace.
         """
         until = time.clock_gettime(time.CLOCK_BOOTTIME) + grace
         known = self._load("stop.json").get("until")
         if isinstance(known, (int, float)):
             until = min(until, known)
         fresh = self.path / "stop.json.new"
-        fresh.write_text(json.dumps({"until": until}), encoding="utf-8")
+        try:
+            fresh.write_text(json.dumps({"until": until}), encoding="utf-8")
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            if known is not None:
+                return
         fresh.replace(self.path / "stop.json")
 
     def _load(self, name: str) -> dict[str, Any]:

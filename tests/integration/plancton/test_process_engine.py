@@ -1,5 +1,6 @@
 """The process engine on real processes: what the contract of engines cannot cover."""
 
+import errno
 import json
 import os
 import signal
@@ -142,6 +143,23 @@ def test_only_the_main_process_is_asked_and_only_once(place: Place) -> None:
     got = place.pilots / name / "scratch" / "got"
     assert place.until(name, PilotState.EXITED).exit_code == 137
     assert got.read_text() == "TERM\n"
+
+
+def test_a_pilot_is_asked_to_end_although_the_disk_is_full(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = place.start("trap 'exit 7' TERM; echo 1 > ready; while true; do sleep 0.02; done")
+    place.read(name, "ready")
+
+    def write_nothing(path: Path, *_args: object, **_options: object) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", write_nothing)
+    place.engine.stop(name, 5.0)
+    (pilot,) = place.engine.list_pilots()
+    assert pilot.asked_to_stop
+    assert place.until(name, PilotState.EXITED).exit_code == 7
 
 
 def test_a_pilot_runs_last(place: Place) -> None:
