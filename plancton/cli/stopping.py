@@ -56,6 +56,9 @@ def force_stop(paths: Paths, _arguments: argparse.Namespace) -> int:
     AdminFlags(paths.rundir).force_stop()
     asked = time.monotonic()
     _signal(pid, signal.SIGUSR1)
+    if ((read_document(paths) or {}).get("engine") or {}).get("problem"):
+        # An engine that hangs may make the next look long.
+        print("the engine did not answer at the last look; it is asked again", flush=True)
     _wait_for_end(paths, pid, FORCE_GRACE + _FORCE_WAIT, lambda: _check_engine(paths, asked))
     print("stopped; no pilot goes on")
     return ExitCode.OK

@@ -333,6 +333,7 @@ def test_an_engine_that_is_not_there_starts_nothing_and_the_reason_is_reported(n
     assert "Pilots: not known" in node.ctl("status").stdout
     done = node.ctl("force-stop")
     assert done.returncode == ExitCode.ENGINE, "it says so at once"
+    assert done.stdout == "the engine did not answer at the last look; it is asked again\n"
     assert "the engine does not answer" in done.stderr
     assert "`planctonctl stop` ends the daemon alone" in done.stderr
     assert daemon.poll() is None, "it waits"
