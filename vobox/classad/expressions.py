@@ -80,10 +80,15 @@ def is_expression(text: str) -> bool:
     return True
 
 
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a number, of any size, or a truth value."""
+    # not isinstance: UNDEFINED and ERROR are numbers by accident
+    return type(value) in (int, float, bool)
+
+
 def number_of(value: Any) -> float | None:
     """Return a finite number or a truth value as a number; None for anything else."""
-    # not isinstance: UNDEFINED and ERROR are numbers by accident
-    return value if type(value) in (int, float, bool) and abs(value) < 2**63 else None
+    return value if is_number(value) and abs(value) < 2**63 else None
 
 
 class Evaluator:
@@ -183,8 +188,7 @@ class Evaluator:
     def holds(self, ad: Ad, text: str) -> bool:
         """Return whether a constraint selects this job; undefined, error and strings do not."""
         value = self.value(ad, text)
-        # not isinstance: UNDEFINED and ERROR are numbers by accident
-        return type(value) in (int, float, bool) and bool(value)
+        return is_number(value) and bool(value)
 
     def _look_up(
         self, ad: Ad, names: Sequence[str]

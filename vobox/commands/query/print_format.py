@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from vobox.classad.ad import Ad, convert_old_syntax
-from vobox.classad.expressions import Evaluator, is_expression, number_of
+from vobox.classad.expressions import Evaluator, is_expression, is_number, number_of
 from vobox.classad.literals import expression_text, value_text
 
 from .print_functions import FUNCTIONS, REFUSED, Function
@@ -95,10 +95,9 @@ class Column:
             return self._call(function, value, ad, evaluator)
         if form is None or form.letter in "vV":
             return value
-        number = number_of(value)
-        if number is None:
+        if not is_number(value):
             return None
-        return float(number) if form.wants_real else int(number)
+        return float(value) if form.wants_real else int(number_of(value) or 0)
 
     def _call(self, function: Function, value: Any, ad: Ad, evaluator: Evaluator) -> Any:
         if function.takes in ("int", "real"):
@@ -116,7 +115,7 @@ class Column:
         letter = self.form.letter if self.form else ""
         if isinstance(value, str):
             return byte_length(value)
-        if isinstance(value, bool) or number_of(value) is None or not letter:
+        if isinstance(value, bool) or not is_number(value) or not letter:
             return width
         if letter in "sSvVrR":
             return measure_value(value)
@@ -292,6 +291,10 @@ class _Reader:
         found, words = self.found, iter(tokens)
         for token in words:
             word = token.text
+            if word == "FROM":
+                source = next(words, None)
+                if source is not None and source.text != "AUTOCLUSTER":
+                    continue  # whatever it is called: the ads that there are
             if word in ("FROM", "UNIQUE"):
                 raise BadPrintFormat(f"SELECT {word} is not supported here: jobs are not counted")
             if word == "BARE":

@@ -6,10 +6,11 @@ import re
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from vobox.classad.ad import Ad
-from vobox.classad.expressions import Evaluator, number_of
-from vobox.classad.literals import ERROR, UNDEFINED, expression_text, value_text
+from vobox.classad.expressions import Evaluator, is_number, number_of
+from vobox.classad.literals import expression_text, value_text
 
 from .printf import Format
 
@@ -119,8 +120,7 @@ class Renderers:
         def show(ad: Ad) -> str:
             value = self.evaluate(ad, attribute)
             number = number_of(value)
-            # UNDEFINED and ERROR are numbers by accident
-            if not isinstance(value, (int, float)) or value is UNDEFINED or value is ERROR:
+            if not is_number(value):
                 return form.format_missing()
             if form.wants_real:
                 return form.format_real(float(value))
@@ -134,7 +134,7 @@ class Renderers:
 
         return show
 
-    def evaluate(self, ad: Ad, attribute: str) -> object:
+    def evaluate(self, ad: Ad, attribute: str) -> Any:
         """Return the value of an attribute or an expression in a job."""
         text = self._evaluator.text(ad, attribute)
         return self._evaluator.value(ad, attribute if text is None else text)

@@ -65,6 +65,18 @@ def test_it_is_no_addition_to_other_columns_and_whole_ads_win(tmp_path: Path) ->
     assert answer.stderr == "Error: -print-format -: the schedd reads it; name a file\n"
 
 
+def test_columns_are_as_wide_as_htcondor_takes_their_values_for(tmp_path: Path) -> None:
+    # 25.14.1: bytes of texts, and a real of any size as new ClassAds write it
+    file = tmp_path / "columns"
+    file.write_text(
+        "SELECT FROM JOBS BARE\nTitle WIDTH AUTO\nTitle WIDTH 10\nTitle WIDTH 3 TRUNCATE\n"
+        "Huge WIDTH AUTO\nHuge PRINTF '%.0e'\nHuge PRINTF '%d|'\n"
+    )
+    queue = FakeQueue([job(1, Title="häß€", Huge=1e300)])
+    answer = ask(condor_q.answer, queue, "-all", "-print-format", str(file), uid=os.geteuid())
+    assert answer.stdout == "häß€   häß€ hä 1E+300                 1e+300   0|\n"
+
+
 def test_a_day_of_one_digit_is_followed_by_a_blank() -> None:
     # HTCondor: condor_q -format %Y 0*QDate prints " 1/1  00:00" in UTC
     assert format_date(time.mktime((2026, 1, 1, 0, 0, 0, 0, 0, -1))) == " 1/1  00:00"
