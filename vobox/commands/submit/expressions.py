@@ -26,15 +26,15 @@ def canonicalize(attribute: str, text: str) -> str:
     if _LITERAL.match(text):
         return str(int(text)) if text[-1].isdigit() else text.lower()
     try:
-        text = read_old_syntax(text)
-        if "//" in text:
-            text = _COMMENT.sub(lambda found: found[1] or "", text)
-        parse(text)
+        expression = read_old_syntax(text)
+        if "//" in expression:
+            expression = _COMMENT.sub(lambda found: found[1] or "", expression)
+        parse(expression)
     except ParseError:
         raise expression_error(attribute, text) from None
-    if "\\" in text or "\n" in text:
-        return text  # printOld would not give the escapes back
-    return str(classad2.ClassAd(f"[a={text}]").printOld()).partition(" = ")[2].rstrip("\n")
+    if "\\" in expression or "\n" in expression:
+        return expression  # printOld would not give the escapes back
+    return str(classad2.ClassAd(f"[a={expression}]").printOld()).partition(" = ")[2].rstrip("\n")
 
 
 def evaluate_boolean(command: str, text: str) -> bool:

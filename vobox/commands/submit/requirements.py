@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 
-from vobox.classad.ad import Ad
+from vobox.classad.ad import Ad, convert_old_syntax
 
 from .expressions import canonicalize, find_constant_integer
 from .job_commands import Commands
 from .universe import Universe
 
-_WORD = re.compile(r"[A-Za-z_]\w*")
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+#: An attribute's name: no function's, and none that is looked up in something else.
+_NAME = re.compile(r"(?<![\w.])(?:(?:my|target)\s*\.\s*)?([a-z_]\w*)(?!\w|\s*\()", re.IGNORECASE)
 _HINT = (
     "This is obsolete. Set request_{0} and condor_submit will modify the Requirements expression "
     "as needed.\n"
@@ -38,7 +40,8 @@ def record_requirements(
         ad["Requirements"] = canonicalize("Requirements", text) if text else "true"
         return []
     user = commands.get("requirements")
-    mentioned = {word.lower() for word in _WORD.findall(user or "")}
+    code = _STRING.sub('""', convert_old_syntax(user or ""))
+    mentioned = {name.lower() for name in _NAME.findall(code)}
     clauses = [f"({user})"] if user else []
     if "arch" not in mentioned:
         clauses.append('(TARGET.Arch == "X86_64")')
