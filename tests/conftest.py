@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.support import failure_logs
@@ -43,6 +44,9 @@ __all__ = [
 ]
 
 ROOT = Path(__file__).parent
+# No time limit for an example: the machine may be busy.
+hypothesis.settings.register_profile("busy machine", deadline=None)
+hypothesis.settings.load_profile("busy machine")
 #: Files that share a service which takes long to start, the longest first; others are shared
 #: out one by one.
 TOGETHER = (
