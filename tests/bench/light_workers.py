@@ -44,7 +44,7 @@ class LightWorker:
         self._inbox = topology.make_inbox(self.name)
         self._queue = f"{self._inbox.queue.name}.{os.urandom(4).hex()}"
         self._since = time.time()
-        self._verdicts: asyncio.Queue[Message] = asyncio.Queue()
+        self._replies: asyncio.Queue[Message] = asyncio.Queue()
         self._job: asyncio.Task[None] | None = None
 
     async def come(self) -> None:
@@ -58,7 +58,7 @@ class LightWorker:
                 routing_key=self._inbox.key,
             )
         )
-        await line.consume(self._queue, self._verdicts.put_nowait, no_ack=True)
+        await line.consume(self._queue, self._replies.put_nowait, no_ack=True)
         await line.ask(spec.Basic.Qos(prefetch_count=1))
         self._jobs = await line.consume(
             topology.make_job_queue_name(POOL), self._take, no_ack=False
@@ -86,9 +86,9 @@ class LightWorker:
         mail = spec.BasicProperties(reply_to=self.name, correlation_id=os.urandom(8).hex())
         heard = await self.line.publish(inbox.exchange, inbox.key, codec.encode(claim), mail)
         assert heard, "no schedd"
-        answer = await self._verdicts.get()
-        verdict = expect_kind(codec.decode(answer.body), ClaimReply)
-        assert verdict.run, verdict
+        answer = await self._replies.get()
+        reply = expect_kind(codec.decode(answer.body), ClaimReply)
+        assert reply.run, reply
         self.line.ack(message)
         print(time.monotonic(), flush=True)
 

@@ -49,8 +49,8 @@ class FakeSchedd:
                 started = Started(self.name, *told, life=message.life)
                 self.broker.record([codec.encode(started)])
             about = (self.name, message.job, message.attempt)
-            verdict = ClaimReply(*about, run, self.reason, self.wait, life=message.life)
-            answer = Mail(codec.encode(verdict), "", mail.correlation)
+            reply = ClaimReply(*about, run, self.reason, self.wait, life=message.life)
+            answer = Mail(codec.encode(reply), "", mail.correlation)
             if self.broker.clock is None:
                 self.broker.deliver(mail.reply_to, answer)
                 return

@@ -54,7 +54,7 @@ VALUES = {
     "task": tasks,
     "worker": names, "host": names, "exit_code": st.none() | st.integers(-9, 255),
     "signal": st.none() | st.integers(0, 64), "stdout": blobs, "stderr": blobs, "files": files,
-    "usage": st.builds(Usage, numbers, numbers, numbers, counts, counts, counts),
+    "usage": st.builds(Usage, moments, moments, moments, counts, counts, counts),
     "hold": st.none() | holds,
     "reason": texts, "state": texts, "token": names, "next_cluster": counts, "run": st.booleans(),
     "wait": st.booleans(), "again": st.booleans(), "life": names,

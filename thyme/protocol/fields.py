@@ -232,11 +232,16 @@ def _write_usage(usage: Any, _blobs: BlobWriter) -> Any:
     ]
 
 
+def _limit_seconds(value: float) -> float:
+    """Return seconds that a run can have taken: a user log has room for them."""
+    return min(max(value, 0.0), _YEAR_10000)
+
+
 def _read_usage(value: Any, _stored: BlobReader) -> Usage:
     # a later release may add some
     if not isinstance(value, list) or len(value) < 7:
         raise ValueError("[user CPU, system CPU, wall, peak RSS, RSS, disk, received]")
-    user_cpu, system_cpu, wall = (_check_number(each) for each in value[:3])
+    user_cpu, system_cpu, wall = (_limit_seconds(_check_number(each)) for each in value[:3])
     return Usage(user_cpu, system_cpu, wall, *(check_count(each) for each in value[3:7]))
 
 

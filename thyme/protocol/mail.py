@@ -2,12 +2,12 @@
 
 ``events.py`` has the messages of the stream, ``codec.py`` encodes both. Which way each kind goes:
 
-======================  =====================================
-claim, heartbeat        worker → the schedd's inbox
-waiting                 worker → every schedd of its pool
-verdict, control, peek  schedd → the worker's inbox
-peeked                  worker → the schedd's inbox
-======================  =====================================
+==========================  =================================
+claim, heartbeat            worker → the schedd's inbox
+waiting                     worker → every schedd of its pool
+claim_reply, control, peek  schedd → the worker's inbox
+peeked                      worker → the schedd's inbox
+==========================  =================================
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ClaimReply(AttemptMail):
     ``reason`` says why not. After a no the worker acknowledges the job's message.
     """
 
-    kind = "verdict"
+    kind = "claim_reply"
     run: bool
     reason: str
     wait: bool = False

@@ -163,7 +163,7 @@ def _list_targets(job: Job, result: Finished) -> list[SandboxFile]:
     if unasked:  # one line, however many a worker sends
         more = f" and {len(unasked) - 1} more files" if len(unasked) > 1 else ""
         log.warning(
-            "job %s: its worker sent %r%s, for which it did not ask", job.id, unasked[0], more
+            "job %s: its worker sent %r%s, for which it did not ask", job.id, unasked[0][:255], more
         )
     for file in result.files:
         if not is_output(ad, file.name):

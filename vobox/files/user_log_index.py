@@ -16,8 +16,9 @@ from typing import IO
 
 from .safe_open import open_file
 
-#: Logs whose events are remembered.
+#: Logs whose events are remembered, and events of all of them: a hundred bytes each.
 MAX_LOGS = 64
+MAX_EVENTS = 1_000_000
 #: Bytes of a log's end that are read: 100,000 events and more. The file is its owner's, and may
 #: be of any size.
 MAX_READ = 64 * 1024 * 1024
@@ -43,6 +44,8 @@ def _add_events(file: IO[bytes], events: set[int]) -> None:
         left -= len(line)
         event = line if len(event) + len(line) > MAX_EVENT else event + line
         if line in _ENDS:
+            if len(events) == MAX_EVENTS:  # of some bytes each: no events of ours
+                events.clear()
             events.add(hash(event))
             event = b""
 
@@ -86,6 +89,8 @@ class UserLogIndex:
                 file.seek(log.begin)
                 _add_events(file, log.events)
         self._logs[path] = log
-        if len(self._logs) > MAX_LOGS:
-            self._logs.popitem(last=False)
+        known = sum(len(each.events) for each in self._logs.values())
+        while len(self._logs) > MAX_LOGS or (known > MAX_EVENTS and len(self._logs) > 1):
+            _path, oldest = self._logs.popitem(last=False)
+            known -= len(oldest.events)
         return log

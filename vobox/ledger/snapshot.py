@@ -25,8 +25,6 @@ Live = Callable[[JobId], Mapping[str, str]]
 Slots = Callable[[Iterable[tuple[str, Ad]]], Iterator[Ad]]
 #: Values that fit one statement; of more, all jobs are read.
 _MAX_VALUES = 5000
-#: Rows read at once.
-_ROWS = 500
 #: Seconds of work between two pauses.
 TURN_SECONDS = 0.01
 #: JobStatus of jobs of which more is known than the ledger says, as ``AD_COLUMNS`` says it.
@@ -207,17 +205,15 @@ class LedgerSnapshot:
     ) -> Iterator[Ad]:
         """Yield the whole ads, of running jobs with what is known of them besides."""
         query = f"SELECT uid, {AD_COLUMNS} FROM {source} ORDER BY {order}"  # noqa: S608
-        cursor = self._db.execute(query, values)
-        while rows := cursor.fetchmany(_ROWS):
-            for row in rows:
-                ad = decode_ad(row, self._dictionaries)
-                uid, cluster, proc, status = row[:4]
-                if status in _RUNS and (live := self._live(JobId(int(cluster), int(proc)))):
-                    ad.update(live)
-                if file_waits and uid in file_waits:
-                    ad["ThymeWaitingFor"] = quote(file_waits[uid])
-                yield ad
-                self.pause()
+        for row in self._db.execute(query, values):  # one by one: each may have 16 MiB
+            ad = decode_ad(row, self._dictionaries)
+            uid, cluster, proc, status = row[:4]
+            if status in _RUNS and (live := self._live(JobId(int(cluster), int(proc)))):
+                ad.update(live)
+            if file_waits and uid in file_waits:
+                ad["ThymeWaitingFor"] = quote(file_waits[uid])
+            yield ad
+            self.pause()
 
 
 def _among(column: str, numbers: Collection[int] | None) -> str:

@@ -398,7 +398,8 @@ class StreamReader:
                 raise
             except Exception as error:
                 # one bad record must not stop all others, now and at every start
-                log.exception("applying stream record %d", record.offset)
+                if is_worth_a_line(self._state.stream.unreadable + 1):
+                    log.exception("applying stream record %d", record.offset)
                 self._skip(record, f"{type(error).__name__}: {error}")
 
     def _decode(self, record: Record) -> Message | None:
@@ -445,12 +446,11 @@ class StreamReader:
         """Pass over a record, for good: it stays in the stream."""
         counts = self._state.stream
         counts.unreadable += 1
-        log.error(
-            "stream record %d cannot be read and is passed over (%d so far): %s",
-            record.offset,
-            counts.unreadable,
-            why,
-        )
+        if is_worth_a_line(counts.unreadable):
+            log.error(
+                "stream record %d cannot be read and is passed over (%d so far): %s",
+                record.offset, counts.unreadable, why,
+            )  # fmt: skip
 
     def look_at_first_record(self) -> None:
         """Learn what the stream has forgotten by now, and so how long it keeps its records."""
@@ -576,6 +576,14 @@ class StreamReader:
     def _raise_next_cluster(self, to: int) -> None:
         if to > int(self._ledger.read_meta("next_cluster", "1")):
             self._ledger.write_meta("next_cluster", str(to))
+
+
+def is_worth_a_line(number: int) -> bool:
+    """Return whether the failure of this number is logged: who makes them must not fill the log.
+
+    So are the first ten, and then the 16th, 32nd, 64th, ...
+    """
+    return number <= 10 or number & (number - 1) == 0
 
 
 def _digest(record: Record) -> str:

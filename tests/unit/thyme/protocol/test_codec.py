@@ -13,7 +13,7 @@ from thyme.errors import BadMessage, UnknownVersion
 from thyme.protocol.codec import KINDS, decode, encode
 from thyme.protocol.events import HoldReason, Marker, Message, Submit, Usage, expect_kind
 from thyme.protocol.fields import MESSAGE_FIELDS, TASK_FIELDS
-from thyme.protocol.job import SandboxFile, Task
+from thyme.protocol.job import JobId, SandboxFile, Task
 from thyme.protocol.mail import ClaimReply, Heartbeat, Waiting
 
 # --- every message there can be --------------------------------------------------------------
@@ -201,8 +201,15 @@ def test_an_unknown_kind_is_reported(kind: object) -> None:
     assert len(str(refused.value)) < 200
 
 
+def test_a_run_has_taken_as_many_seconds_as_it_can() -> None:
+    """Others would fill the lines of a user log with hundreds of digits."""
+    odd = Usage(1e299, -1e299, 5.0)
+    beat = Heartbeat("s", JobId(1, 0), 0, "w", "h", odd, life="x")
+    assert expect_kind(decode(encode(beat)), Heartbeat).usage == Usage(253402300800.0, 0.0, 5.0)
+
+
 def test_an_unexpected_kind_is_reported() -> None:
-    with pytest.raises(BadMessage, match=r"^expected a verdict message, not submit$"):
+    with pytest.raises(BadMessage, match=r"^expected a claim_reply message, not submit$"):
         expect_kind(submission(), ClaimReply)
 
 

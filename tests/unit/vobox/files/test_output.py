@@ -221,6 +221,23 @@ def test_of_a_log_that_grows_for_ever_the_last_events_are_remembered(
     tracemalloc.stop()
 
 
+def test_only_so_many_events_of_all_logs_are_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """64 logs of many small events took gigabytes after a restart."""
+    monkeypatch.setattr(user_log_index, "MAX_EVENTS", 1000)
+    logs = UserLogIndex()
+    paths = [tmp_path / str(number) for number in range(10)]
+    for path in paths:
+        path.write_bytes(b"".join(b"%d\n...\n" % number for number in range(900)))
+    for path in paths * 2:
+        assert logs.has_event(str(path), b"899\n...\n")
+        assert sum(len(log.events) for log in logs._logs.values()) <= 1000
+    paths[0].write_bytes(b"".join(b"%d\n...\n" % number for number in range(2500)))
+    assert logs.has_event(str(paths[0]), b"2499\n...\n")
+    assert len(logs._logs[str(paths[0])].events) <= 1000
+
+
 def test_half_an_event_is_not_the_event(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"000 (001.000.000) a\n..")

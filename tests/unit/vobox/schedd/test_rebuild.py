@@ -197,6 +197,16 @@ def test_records_that_nobody_can_read_are_passed_over_and_counted(
     assert "stream record 2 cannot be read and is passed over (1 so far)" in caplog.text
 
 
+def test_a_flood_of_records_that_nobody_can_read_does_not_fill_the_log(
+    bench: ScheddHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.transport.record([b"x"] * 1000)
+    bench.settle()
+    assert bench.state.stream.unreadable == 1000
+    assert caplog.text.count("cannot be read and is passed over") == 16
+    assert "(512 so far)" in caplog.text
+
+
 def test_an_ad_that_makes_no_sense_does_not_stop_the_others(bench: ScheddHarness) -> None:
     odd = Events(JobId(1, 0))
     odd.attributes = {
