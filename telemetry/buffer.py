@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from .points import Point
 
-#: Points kept for a target that is away: at some 60 a minute, two hours and a half of a node.
+#: Points kept for a target that is away: at some 12 a minute, 13 hours of a quiet node.
 CAPACITY = 10_000
 
 
