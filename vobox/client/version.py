@@ -18,7 +18,9 @@ Usage: condor_version [options]
    -arch\t(print the ARCH string)
    -opsys\t(print the OPSYS string)
 """
-ARCH, OPSYS = os.uname().machine.upper(), os.uname().sysname
+#: HTCondor's names: its own of the kernel's for these two alone
+ARCH = {"x86_64": "X86_64", "i686": "INTEL"}.get(os.uname().machine, os.uname().machine)
+OPSYS = os.uname().sysname
 CONDOR_VERSION = "$CondorVersion: " + NUMBER + " 2026-11-22 BuildID: plancton PackageID: plancton $"
 CONDOR_PLATFORM = "$CondorPlatform: %s-%s $" % (ARCH, OPSYS)
 #: what each of the commands answers to ``-version``

@@ -6,14 +6,13 @@ what HTCondor prints for a variable that is not set.
 
 from __future__ import annotations
 
-import os
 import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from thyme.broker.lanes import format_bounds
 from vobox.client.usage import USAGES
-from vobox.client.version import CONDOR_PLATFORM, CONDOR_VERSION
+from vobox.client.version import ARCH, CONDOR_PLATFORM, CONDOR_VERSION
 from vobox.rpc.types import Answer, Request
 from vobox.schedd.state import Settings
 
@@ -51,7 +50,7 @@ def list_variables(settings: Settings, address: str) -> dict[str, str]:
     """Return every variable that is defined here, with its value."""
     host = get_host(settings.name)
     known = {
-        "ARCH": {"x86_64": "X86_64", "i686": "INTEL"}.get(os.uname().machine, os.uname().machine),
+        "ARCH": ARCH,
         "BIN": sysconfig.get_path("scripts"),
         "CONDOR_PLATFORM": CONDOR_PLATFORM.strip("$ ").partition(": ")[2],
         "CONDOR_VERSION": CONDOR_VERSION.split()[1],

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from commandline.parser import find_nearest
 from vobox.classad.ad import NotStorable
 from vobox.classad.cost import TooSlow
+from vobox.client.version import ARCH
 from vobox.commands.schedd_names import is_schedd
 from vobox.rpc.types import Answer, CommandRefused, OwnerFiles, PreparedJob, Request, SubmitTarget
 
@@ -106,7 +107,7 @@ class _CondorSubmit:
             "year": str(day.tm_year),
             "month": f"{day.tm_mon:02}",
             "day": f"{day.tm_mday:02}",
-            "arch": "X86_64",
+            "arch": ARCH,
             "opsys": "LINUX",
             "islinux": "1",
             "iswindows": "0",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from vobox.classad.ad import Ad, convert_old_syntax
+from vobox.client.version import ARCH
 
 from .expressions import canonicalize, find_constant_integer
 from .job_commands import Commands
@@ -44,7 +45,7 @@ def record_requirements(
     mentioned = {name.lower() for name in _NAME.findall(code)}
     clauses = [f"({user})"] if user else []
     if "arch" not in mentioned:
-        clauses.append('(TARGET.Arch == "X86_64")')
+        clauses.append(f'(TARGET.Arch == "{ARCH}")')
     if not _PLATFORM & mentioned:
         clauses.append('(TARGET.OpSys == "LINUX")')
     clauses += _build_resource_clauses(ad, requested, mentioned)

@@ -1,5 +1,9 @@
 """condor_submit's options, streams and warnings, to the byte."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.support.fake_submit_host import CWD, HEAD, SCRIPT, FakeSubmitHost
@@ -240,3 +244,21 @@ def test_a_client_hears_from_the_schedd_while_its_jobs_are_made() -> None:
         host.submit(f"{HEAD}queue {number}\n")
         words.append(host.caller.words)
     assert words[1] == words[0] + 2
+
+
+def test_jobs_ask_for_pilots_of_the_submit_host_s_architecture(tmp_path: Path) -> None:
+    (tmp_path / "job.sub").write_text("executable = agent.sh\narguments = $(ARCH)\nqueue\n")
+    program = (
+        "import os\n"
+        "given = os.uname()\n"
+        "os.uname = lambda: os.uname_result((*given[:4], 'aarch64'))\n"
+        "from tests.support.fake_submit_host import FakeSubmitHost\n"
+        "from vobox.client import version\n"
+        f"text = open({str(tmp_path / 'job.sub')!r}).read()\n"
+        "ad = FakeSubmitHost().make_jobs(text)[0].ad\n"
+        "print(version.ARCH, ad['Requirements'].partition(' &&')[0], ad['Args'])\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert shown.stderr == ""
+    assert shown.stdout == 'aarch64 (TARGET.Arch == "aarch64") "aarch64"\n'
