@@ -51,6 +51,9 @@ OPTIONS = (
 )
 USAGE = USAGES["condor_qedit"]
 FAILED = "Transaction failed.  No attributes were set.\n"
+#: Characters of all values that one edit writes; short values may be of any number of jobs.
+MAX_WRITTEN = 32 * 1024 * 1024
+MAX_SHORT = 1024
 QUEUE_FAILED = "Queue transaction failed.  No attributes were set.\n"
 _ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -215,6 +218,13 @@ def decide(
         if not jobs:
             text = f'Failed to set attribute "{first}" by constraint: {edit.constraint}\n'
             return Answer(stderr=text + QUEUE_FAILED, code=1), []
+    size = sum(map(len, edit.values.values()))
+    if size > MAX_SHORT and size * len(jobs) > MAX_WRITTEN:
+        text = (
+            f'Failed to set attribute "{first}".\n{QUEUE_FAILED}condor_qedit: {size} characters of '
+            f"each of {len(jobs)} jobs; at most {MAX_WRITTEN} together: name fewer jobs at once\n"
+        )
+        return Answer(stderr=text, code=1), []
     can = "Can " if edit.dry_run else ""
     stdout = "".join(
         f'{can}Set attribute "{name}" for {len(jobs)} matching jobs.\n'

@@ -13,6 +13,7 @@ stream; a damaged one is deleted when that is complete.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import sqlite3
@@ -98,6 +99,7 @@ def open_ledger(path: Path) -> sqlite3.Connection:
         if (version := _version(db)) is None:
             return _created(db)
         if version == VERSION:
+            _check_meta(db)
             return db
         with contextlib.suppress(sqlite3.DatabaseError):
             query = "SELECT name, value FROM meta WHERE name IN (?,?,?)"
@@ -111,6 +113,24 @@ def open_ledger(path: Path) -> sqlite3.Connection:
     db = _created(_connect(path))
     db.executemany("INSERT INTO meta VALUES(?,?)", meta)
     return db
+
+
+def _check_meta(db: sqlite3.Connection) -> None:
+    """Raise DatabaseError where a named value is not what it can be: nothing else would tell."""
+    for name, value in db.execute("SELECT name, value FROM meta"):
+        try:
+            if name in ("offset", "marked", "next_cluster"):
+                int(value)
+            elif name == "refused":
+                list(map(int, json.loads(value)))
+            elif name == "checkpoints":
+                {int(offset): str(digest) for offset, digest in json.loads(value)}
+            elif name == "age" and value:
+                _bytes, marks = json.loads(value)
+                [(int(offset), float(time), int(size)) for offset, time, size in marks]
+        except (ValueError, TypeError) as error:
+            db.close()
+            raise sqlite3.DatabaseError(f"{name} in the ledger is damaged") from error
 
 
 def delete_damaged(path: Path) -> None:

@@ -129,6 +129,22 @@ def test_a_file_is_named_by_a_string(queue: Queue, attribute: str, text: str, wh
     assert queue.run("condor_qedit", "5.0", "UserLog", '"/tmp/log"', "Out", '"o"').code == 0
 
 
+def test_long_values_of_many_jobs_are_refused(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The schedd's thread would write them for minutes, in which it does nothing else."""
+    monkeypatch.setattr(qedit, "MAX_WRITTEN", 5000)
+    text = '"' + "x" * 2000 + '"'
+    assert queue.run("condor_qedit", "5", "A", text).code == 0
+    answer = queue.run("condor_qedit", "5", "6", "A", text)
+    assert answer.code == 1
+    assert answer.stderr == (
+        f'Failed to set attribute "A".\n{QUEUE_FAILED}condor_qedit: 2002 characters of each of 3 '
+        "jobs; at most 5000 together: name fewer jobs at once\n"
+    )
+    assert value(queue, "6.0", "A") is None
+
+
 def test_root_may_change_every_job(queue: Queue) -> None:
     said = queue.run("condor_qedit", "9.0", "Colour", "1", uid=0, user="root")
     assert said == Answer(set_line("Colour", "1"))

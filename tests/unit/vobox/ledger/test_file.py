@@ -54,6 +54,25 @@ def test_a_damaged_ledger_is_kept_until_it_is_made_again(bench: ScheddHarness, h
     assert [path.name for path in bench.directory.glob("ledger.db.*")] == []
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("offset", "x"), ("next_cluster", ""), ("marked", "1.5"), ("refused", "1"),
+        ("checkpoints", "[[1"), ("checkpoints", "5"), ("age", "z"), ("age", "[1,[2]]"),
+    ],
+)  # fmt: skip
+def test_a_ledger_with_a_value_that_cannot_be_is_damaged(
+    bench: ScheddHarness, name: str, value: str
+) -> None:
+    """The schedd failed at each start, and did not end."""
+    bench.submit(Events().submit())
+    before = read_all_jobs(bench.ledger)
+    bench.ledger.write_meta(name, value)
+    bench.restart()
+    assert read_all_jobs(bench.ledger) == before
+    assert len(list(bench.directory.glob("ledger.db.damaged-*"))) == 1
+
+
 @pytest.mark.parametrize("version", [VERSION - 1, VERSION + 1])
 def test_a_ledger_of_another_version_is_kept_beside_the_new_one(
     bench: ScheddHarness, version: int
