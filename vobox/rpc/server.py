@@ -16,6 +16,7 @@ import socketserver
 import struct
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,8 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.connection_limit = ConnectionLimit(raise_connection_limit())
         self.request_bytes = OwnerSlots(MAX_REQUESTS_BYTES)
         self.submits = OwnerSlots(MAX_SUBMITS)
+        #: requests of each user that were none
+        self._refused: Counter[int] = Counter()
         self._busy = 0
         self._changed = threading.Condition()
         _remove_dead_socket(path)
@@ -106,6 +109,13 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             with self._changed:
                 self._busy -= 1
                 self._changed.notify_all()
+
+    def log_refusal(self, uid: int, why: object) -> None:
+        """Log what is no request: of one user the first ten, then the 16th, 32nd, 64th, ..."""
+        self._refused[uid] += 1
+        number = self._refused[uid]
+        if number <= 10 or number & (number - 1) == 0:
+            log.warning("request %d from uid %d that is none: %s", number, uid, why)
 
     def drain(self, timeout: float) -> bool:
         """Wait until all commands have their answers; False if ``timeout`` seconds are too few."""
@@ -148,7 +158,7 @@ class _Connection(socketserver.StreamRequestHandler):
         _pid, uid, gid = struct.unpack("3i", credentials)
         with self.server.connection_limit.enter(uid) as why:
             if why:
-                log.warning("request from uid %d: %s", uid, why)
+                self.server.log_refusal(uid, why)
                 self._answer(Answer(stderr=f"thyme-schedd: {why}\n", code=1))
             else:
                 self._serve_user(uid, gid)
@@ -160,7 +170,7 @@ class _Connection(socketserver.StreamRequestHandler):
                 held.enter_context(self.server.request_bytes.hold(uid, size))
                 request = self._read(uid, gid, size)
             except BadRequest as error:
-                log.warning("request from uid %d: %s", uid, error)
+                self.server.log_refusal(uid, error)
                 self._answer(Answer(stderr=f"thyme-schedd: {error}\n", code=1))
                 return
             if request.command == "condor_submit":
@@ -173,7 +183,7 @@ class _Connection(socketserver.StreamRequestHandler):
                 request = dataclasses.replace(request, stdin=self.stdin())
             answer = self.server.handler(request)
         except BadRequest as error:
-            log.warning("request from uid %d: %s", request.uid, error)
+            self.server.log_refusal(request.uid, error)
             answer = Answer(stderr=f"thyme-schedd: {error}\n", code=1)
         except (BrokenPipeError, ConnectionResetError):
             raise  # the client was killed, and no fault is ours
@@ -236,7 +246,8 @@ class _Connection(socketserver.StreamRequestHandler):
             code, mark, output = self.rfile.read(int(head)).partition(b"\n")
         finally:
             self.connection.settimeout(TIMEOUT_SECONDS)
-        if not mark or not code.isdigit() or len(mark + code + output) != int(head):
+        is_code = code.isdigit() and len(code) < 9
+        if not mark or not is_code or len(mark + code + output) != int(head):
             raise BadRequest(f"the output of {argv[0]} is cut short")
         return int(code), output
 

@@ -117,7 +117,8 @@ def test_a_program_is_named_with_the_most_that_it_may_print(path: Path) -> None:
 @pytest.mark.parametrize(
     "reply",
     [b"", b"0000", b"xxxxxxxx", b"99999999", b"00000004", framed(b"0"), framed(b"x\n"),
-     framed(b"-1\n"), framed(b"0\n" + b"x" * 200), b"00000005" + b"0\n1"],
+     framed(b"-1\n"), framed(b"0\n" + b"x" * 200), b"00000005" + b"0\n1",
+     framed(b"1" * 20 + b"\n")],
 )  # fmt: skip
 def test_an_answer_that_is_none_ends_the_command_in_words(path: Path, reply: bytes) -> None:
     got = talk(path, reply)

@@ -56,6 +56,18 @@ def test_garbage_is_answered_with_one_line_and_the_next_is_served(
     assert run(schedd.path, "condor_q").returncode == 3
 
 
+def test_requests_without_end_that_are_none_do_not_fill_the_log(
+    schedd: FakeRpcServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(40):
+        exchange_messages(schedd.path, b"GET / HTTP/1.1\r\n\r\n", is_all=True)
+    lines = [each for each in caplog.messages if "that is none" in each]
+    assert len(lines) == 12
+    assert lines[-1].startswith(
+        f"request 32 from uid {os.getuid()} that is none: this is the socket"
+    )
+
+
 def test_a_request_that_is_too_large_is_told_so_before_it_was_read(schedd: FakeRpcServer) -> None:
     answer = exchange_messages(schedd.path, b"thyme-rpc 1 %d\n" % (MAX_REQUEST_BYTES + 1))
     assert b"at most 4194304" in answer
