@@ -195,7 +195,13 @@ def format_unsuspended(job: JobId, now: float) -> str:
     return _event(11, job, now, "Job was unsuspended.\n")
 
 
+#: Half characters, but not those that stand for the bytes of names that are not UTF-8.
+_HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+
+
 def _event(number: int, job: JobId, now: float, body: str) -> str:
+    if not body.isascii():  # a worker may send what no file can hold
+        body = _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", body)
     when = _format_time(int(now), time.tzname)
     return f"{number:03d} ({job.cluster:03d}.{job.proc:03d}.000) {when} {body}...\n"
 

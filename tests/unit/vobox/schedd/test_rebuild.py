@@ -7,7 +7,7 @@ import pytest
 from tests.support.schedd_parts import NOW, Events, Expression, ScheddHarness, logged, read_all_jobs
 from thyme.errors import BrokerUnreachable
 from thyme.protocol import codec
-from thyme.protocol.events import Marker
+from thyme.protocol.events import HoldReason, Marker
 from thyme.protocol.job import JobId, SandboxFile
 from vobox.jobs.job import Job
 from vobox.schedd import stream_reader
@@ -236,3 +236,21 @@ def test_a_record_that_cannot_be_applied_is_passed_over(
     bench.record(e.held(), e.started())
     assert bench.job().status == 2
     assert "RecursionError: too deep" in caplog.text
+
+
+def test_half_a_character_of_a_worker_costs_no_event_and_no_record(
+    bench: ScheddHarness, tmp_path: Path
+) -> None:
+    """The file took neither the event nor those that were written together with it."""
+    e = Events()
+    e.attributes = {"UserLog": str(tmp_path / "job.log")}
+    bench.submit(e.submit())
+    hold = HoldReason(13, 2, "a\ud800b \udcff\n...\n005 (1.0.0)")
+    bench.record(e.started(), e.finished(code=None, hold=hold))
+    before = read_all_jobs(bench.ledger)
+    assert (tmp_path / "job.log").read_bytes().count(b"\n...\n") == 6
+    assert b"a\\ud800b \xff|...|005 (1.0.0)" in (tmp_path / "job.log").read_bytes()
+
+    bench.restart(wiped=True)
+    assert bench.state.stream.unreadable == 0
+    assert read_all_jobs(bench.ledger) == before
