@@ -25,6 +25,10 @@ Live = Callable[[JobId], Mapping[str, str]]
 Slots = Callable[[Iterable[tuple[str, Ad]]], Iterator[Ad]]
 #: Values that fit one statement; of more, all jobs are read.
 _MAX_VALUES = 5000
+#: Rows read at once: one by one they take a third more time.
+_ROWS = 500
+#: Bytes of ads that are read with their rows; larger ones, of up to 16 MiB, one by one.
+_SMALL_AD = 16 * 1024
 #: Seconds of work between two pauses.
 TURN_SECONDS = 0.01
 #: JobStatus of jobs of which more is known than the ledger says, as ``AD_COLUMNS`` says it.
@@ -204,16 +208,26 @@ class LedgerSnapshot:
         file_waits: Mapping[int, str] | None = None,
     ) -> Iterator[Ad]:
         """Yield the whole ads, of running jobs with what is known of them besides."""
-        query = f"SELECT uid, {AD_COLUMNS} FROM {source} ORDER BY {order}"  # noqa: S608
-        for row in self._db.execute(query, values):  # one by one: each may have 16 MiB
-            ad = decode_ad(row, self._dictionaries)
-            uid, cluster, proc, status = row[:4]
-            if status in _RUNS and (live := self._live(JobId(int(cluster), int(proc)))):
-                ad.update(live)
-            if file_waits and uid in file_waits:
-                ad["ThymeWaitingFor"] = quote(file_waits[uid])
-            yield ad
-            self.pause()
+        columns = f"{AD_COLUMNS.removesuffix('ad')}CASE WHEN length(ad)<={_SMALL_AD} THEN ad END"
+        query = f"SELECT uid, {columns} FROM {source} ORDER BY {order}"  # noqa: S608
+        cursor = self._db.execute(query, values)
+        while rows := cursor.fetchmany(_ROWS):
+            for row in rows:
+                uid, cluster, proc, status = row[:4]
+                if row[-1] is None:
+                    row = (*row[:-1], self._read_large_ad(cluster, proc))
+                ad = decode_ad(row, self._dictionaries)
+                if status in _RUNS and (live := self._live(JobId(int(cluster), int(proc)))):
+                    ad.update(live)
+                if file_waits and uid in file_waits:
+                    ad["ThymeWaitingFor"] = quote(file_waits[uid])
+                yield ad
+                self.pause()
+
+    def _read_large_ad(self, cluster: str, proc: str) -> bytes:
+        query = "SELECT ad FROM jobs WHERE cluster=? AND proc=?"
+        ad: bytes = self._db.execute(query, (int(cluster), int(proc))).fetchone()[0]
+        return ad
 
 
 def _among(column: str, numbers: Collection[int] | None) -> str:
