@@ -1,6 +1,7 @@
 """Queries answered from the ledger's columns say what queries of whole ads say."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -235,3 +236,15 @@ def test_jobs_of_the_pool_with_earlier_messages_were_queued_before(tmp_path: Pat
     snapshot.close()
     # a running job, one without a message and an unknown one are not queued
     assert found == [0, 2, 1, 0, None, None, None]
+
+
+def test_large_ads_among_small_ones_are_read_in_order(tmp_path: Path) -> None:
+    ads = []
+    for proc in range(5):
+        ad = job(1, proc, 1)
+        ad["Note"] = f'"{os.urandom(40_000).hex() if proc % 2 else proc}"'
+        ads.append(ad)
+    snapshot = stored(tmp_path, ads)
+    found = [dict(ad) for ad in snapshot.read_jobs()]
+    snapshot.close()
+    assert found == [dict(ad) for ad in ads]
