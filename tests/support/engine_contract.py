@@ -13,6 +13,7 @@ from plancton.engine.docker.engine import DockerEngine
 from plancton.engine.pilot_outputs import PilotOutputs
 from plancton.engine.pilot_spec import PilotSpec, make_name, make_spec
 from plancton.engine.process.engine import ProcessEngine
+from plancton.errors import EngineRefused
 from plancton.model import Pilot, PilotState
 from tests.support.fake_node import FACTS, FakeClock, FakeEngine, FakePilotStore
 from tests.support.services.engines import IMAGE, ContainerService
@@ -191,7 +192,10 @@ class EngineUser:
     def until(self, name: str, state: PilotState) -> Pilot:
         def reached() -> Pilot | None:
             self.pause()
-            pilot = self.look(name)
+            try:
+                pilot = self.look(name)
+            except EngineRefused:  # Podman's list fails when one of its processes ends meanwhile
+                return None
             return pilot if pilot.state is state else None
 
         # pilots come last by design: on a busy machine they get to their end slowly
