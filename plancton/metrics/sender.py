@@ -20,9 +20,10 @@ from .points import Tally, Totals
 
 _log = logging.getLogger("plancton")
 
-#: Seconds between two points of ``plancton_cpu``, whatever ``metrics_interval`` is: dashboards
-#: divide by them, and sums over all nodes and hours read a tenth of the points.
-_CPU_INTERVAL = 300.0
+#: Intervals of ``metrics_interval`` between two points of ``plancton_cpu``, at least: sums over all
+#: nodes and hours read a tenth of the points. Dashboards add up those of so many seconds.
+_CPU_INTERVALS = 10
+_CPU_SECONDS = 300.0
 
 
 class Metrics:
@@ -96,7 +97,8 @@ class Metrics:
             sending=self.reporter.states(),
             wall=moment,
         )
-        if (cpu_moment := self._cpu_rounds.due(_CPU_INTERVAL, moment)) is not None:
+        cpu_interval = _CPU_SECONDS / max(_CPU_SECONDS // (interval * _CPU_INTERVALS), 1.0)
+        if (cpu_moment := self._cpu_rounds.due(cpu_interval, moment)) is not None:
             made += node_points.cpu(
                 self._cpu_time.take(), self._facts.hostname, config.site, cpu_moment
             )

@@ -113,7 +113,8 @@ CPU = Series(
             "since",
         ),
     ),
-    "Where the CPU time went; every five minutes.",
+    "Where the CPU time went; every five minutes, or more often where `metrics_interval` is "
+    "below 30 s.",
 )  # fmt: skip
 PILOTS = Series(
     "plancton_pilots",

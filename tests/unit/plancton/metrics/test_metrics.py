@@ -113,16 +113,22 @@ def test_points_come_at_round_moments_and_not_with_every_look(tmp_path: Path) ->
     assert {point.time % 30.0 for point in node.points} == {0.0}, "the moment, not the look"
 
 
-@pytest.mark.parametrize("interval", [10.0, 30.0, 60.0])
-def test_cpu_time_is_told_every_five_minutes_and_adds_up(tmp_path: Path, interval: float) -> None:
+@pytest.mark.parametrize(
+    ("interval", "seconds"), [(10.0, 100.0), (20.0, 300.0), (30.0, 300.0), (60.0, 300.0)]
+)
+def test_cpu_time_of_five_minutes_is_told_in_equal_parts_and_adds_up(
+    tmp_path: Path, interval: float, seconds: float
+) -> None:
     node = Node(tmp_path, max_docks=2, metrics_interval=interval)
     node.look()
     node.sensors.the_load = HostLoad(busy_cpus=5.0, pilots_cpus=2.0, mem_available=60 * GB)
-    for _ in range(20):
-        node.look(30.0)
+    for _ in range(60):
+        node.look(10.0)
     told = [point for point in node.points if point.series == "plancton_cpu"]
-    assert [point.time % 300.0 for point in told] == [0.0, 0.0]
-    fields = told[1].fields
+    assert {point.time % seconds for point in told} == {0.0}
+    assert len(told) == 600.0 / seconds
+    last = told[len(told) // 2 :]
+    fields = {name: sum(point.fields[name] for point in last) for name in told[0].fields}
     # eight CPUs for five minutes
     assert (fields["total_seconds"], fields["pilots_seconds"]) == (2400.0, 600.0)
     assert (fields["owner_seconds"], fields["idle_limited_seconds"]) == (900.0, 900.0)
