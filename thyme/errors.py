@@ -83,3 +83,11 @@ class UnknownVersion(BadMessage):
 
 class MessageTooLarge(BadMessage):
     """A message over the size that the transport carries."""
+
+
+def is_worth_a_line(number: int) -> bool:
+    """Return whether the failure of this number is logged: who makes them must not fill the log.
+
+    So are the first ten, and then the 16th, 32nd, 64th, ...
+    """
+    return number <= 10 or number & (number - 1) == 0

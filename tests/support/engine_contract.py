@@ -194,8 +194,10 @@ class EngineUser:
             self.pause()
             try:
                 pilot = self.look(name)
-            except EngineRefused:  # Podman's list fails when one of its processes ends meanwhile
-                return None
+            except EngineRefused as error:
+                if "no such process" not in str(error):
+                    raise
+                return None  # Podman's list fails when one of its processes ends meanwhile
             return pilot if pilot.state is state else None
 
         # pilots come last by design: on a busy machine they get to their end slowly

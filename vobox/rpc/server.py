@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from thyme.errors import is_worth_a_line
 from vobox.files.as_user import user_name
 
 from .connection_limit import ConnectionLimit, OwnerSlots, raise_connection_limit
@@ -73,7 +74,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.connection_limit = ConnectionLimit(raise_connection_limit())
         self.request_bytes = OwnerSlots(MAX_REQUESTS_BYTES)
         self.submits = OwnerSlots(MAX_SUBMITS)
-        #: requests of each user that were none
+        #: requests of each user that were refused
         self._refused: Counter[int] = Counter()
         self._busy = 0
         self._changed = threading.Condition()
@@ -111,11 +112,10 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
                 self._changed.notify_all()
 
     def log_refusal(self, uid: int, why: object) -> None:
-        """Log what is no request: of one user the first ten, then the 16th, 32nd, 64th, ..."""
+        """Log that a request of this user is refused, unless there were many."""
         self._refused[uid] += 1
-        number = self._refused[uid]
-        if number <= 10 or number & (number - 1) == 0:
-            log.warning("request %d from uid %d that is none: %s", number, uid, why)
+        if is_worth_a_line(self._refused[uid]):
+            log.warning("refused a request of uid %d (%d so far): %s", uid, self._refused[uid], why)
 
     def drain(self, timeout: float) -> bool:
         """Wait until all commands have their answers; False if ``timeout`` seconds are too few."""

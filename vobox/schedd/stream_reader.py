@@ -25,7 +25,7 @@ from thyme.broker import Record, Retention, Transport
 from thyme.broker.lanes import get_pool
 from thyme.broker.routing_keys import parse_dead_pool, parse_kind
 from thyme.broker.users import VOBOX, may_report
-from thyme.errors import BadMessage, BrokerUnreachable
+from thyme.errors import BadMessage, BrokerUnreachable, is_worth_a_line
 from thyme.protocol import codec
 from thyme.protocol.events import (
     Delivered,
@@ -576,14 +576,6 @@ class StreamReader:
     def _raise_next_cluster(self, to: int) -> None:
         if to > int(self._ledger.read_meta("next_cluster", "1")):
             self._ledger.write_meta("next_cluster", str(to))
-
-
-def is_worth_a_line(number: int) -> bool:
-    """Return whether the failure of this number is logged: who makes them must not fill the log.
-
-    So are the first ten, and then the 16th, 32nd, 64th, ...
-    """
-    return number <= 10 or number & (number - 1) == 0
 
 
 def _digest(record: Record) -> str:

@@ -1,5 +1,6 @@
 """Change from one engine to another while pilots run."""
 
+import logging
 from dataclasses import replace
 
 import pytest
@@ -121,12 +122,16 @@ def test_an_old_engine_that_does_not_answer_makes_the_count_unknown(engines: Eng
         handover.list_pilots()
 
 
-def test_an_engine_that_has_never_answered_is_given_up(engines: Engines) -> None:
+def test_an_engine_that_has_never_answered_is_given_up(
+    engines: Engines, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     handover = EngineSwitch(engines.open, OLD)
     engines.opened[0].unavailable = "a misspelt address"
     with pytest.raises(EngineError, match="a misspelt address"):
         handover.list_pilots()
     handover.follow(NEW)
+    assert "is given up: it has never answered" in caplog.text
     handover.start(pilot(1))
     assert names(handover) == ["1"]
 

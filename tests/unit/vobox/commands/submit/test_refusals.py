@@ -217,3 +217,12 @@ def test_no_spelling_of_a_command_in_an_ad_gets_round_its_refusal() -> None:
     for line in ('+Cmd = "/x"', "+JobUniverse = 7", '+Owner = "root"', '+Environment = "A=1"',
                  '+TransferInput = "x"', '+x509userproxy = "/x"', "+JobStatus = 4"):  # fmt: skip
         assert host.submit(f"{HEAD}{line}\nqueue\n").code == 1, line
+
+
+def test_of_very_many_warnings_not_all_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(condor_submit, "MAX_WARNINGS", 1000)
+    lines = "".join(f"unknown{number} = 1\n" for number in range(100))
+    answer = FakeSubmitHost().submit(f"{HEAD}{lines}queue\n")
+    assert answer.code == 0
+    assert answer.stderr.endswith("WARNING: there are more warnings, which are not shown\n")
+    assert 1000 < len(answer.stderr) < 1200
