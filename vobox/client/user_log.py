@@ -1,6 +1,8 @@
 """Read HTCondor's user log with the standard library alone, while others append to it."""
 
+import calendar
 import os
+import re
 import time
 
 from .client import write
@@ -20,38 +22,50 @@ class CommandExit(Exception):
         return self.code
 
 
+#: dates with a year, maybe in UTC, and those of old without one
+_HEAD = re.compile(
+    r"^(\d+) \( *(-?\d+)\. *(-?\d+)\. *(-?\d+)\) "
+    r"(?:(\d{4})-(\d\d)-(\d\d)[ T]|(\d\d)/(\d\d) )"
+    r"(\d\d):(\d\d):(\d\d)(\.\d+)?(Z?)",
+    re.MULTILINE,
+)
+
+
 class LogEvent:
     """One event of a user log; raises ValueError for a text that is not an event."""
 
     def __init__(self, text: str) -> None:
-        self.text = text
-        head, bracket, rest = text.partition(") ")
-        number, opening, ids = head.partition(" (")
-        if not bracket or not opening:
+        # what a writer that was killed left before the event is passed over
+        head = _HEAD.search(text)
+        if head is None:
             raise ValueError(text)
-        self.number = int(number)
-        self.id = tuple(int(part) for part in ids.split("."))
-        day, clock, self.body = rest.split(" ", 2)
-        if len(self.id) != 3:
-            raise ValueError(text)
-        form = "%Y-%m-%d %H:%M:%S" if "-" in day else "%Y/%m/%d %H:%M:%S"
-        year = "" if "-" in day else "%d/" % time.localtime().tm_year
-        # a part of a second may follow
-        self.time = time.strptime("%s%s %s" % (year, day, clock[:8]), form)
-        self.head = head + bracket
+        self.number = int(head.group(1))
+        self.id = tuple(int(part) for part in head.group(2, 3, 4))
+        year, month, day = head.group(5, 6, 7)
+        if year is None:
+            year, (month, day) = time.localtime().tm_year, head.group(8, 9)
+        hour, minute, second = (int(part) for part in head.group(10, 11, 12))
+        when = (int(year), int(month), int(day), hour, minute, second, 0, 0, -1)
+        try:
+            self.time = calendar.timegm(when) if head.group(14) else int(time.mktime(when))
+        except OverflowError:
+            raise ValueError(text) from None
+        self._fraction = head.group(13) or ""
+        self.body = text[head.end() :].lstrip(" ")
 
     @property
     def key(self) -> str:
         """The job's id, ``cluster.proc.subproc``."""
         return "%d.%d.%d" % self.id
 
-    def format(self, iso: bool, utc: bool) -> str:
+    def format(self, iso: bool, utc: bool, fraction: bool) -> str:
         """Return the event's text, its date in ISO form or as month/day, local or UTC."""
-        when = self.time
-        if utc:
-            when = time.gmtime(time.mktime((*when[:8], -1)))
-        form = "%Y-%m-%d %H:%M:%S" if iso else "%m/%d %H:%M:%S"
-        return self.head + time.strftime(form, when) + " " + self.body + "...\n"
+        when = time.gmtime(self.time) if utc else time.localtime(self.time)
+        date = time.strftime("%Y-%m-%d %H:%M:%S" if iso else "%m/%d %H:%M:%S", when)
+        if fraction:
+            date += ((self._fraction or ".") + "000")[:4]
+        head = "%03d (%03d.%03d.%03d) " % (self.number, *self.id)
+        return head + date + ("Z " if utc else " ") + self.body + "...\n"
 
 
 def convert_xml(text: str) -> str:
@@ -100,8 +114,14 @@ class UserLog:
             if not data:
                 break
             self._rest += data
+            if b"\r" in data:
+                self._rest = self._rest.replace(b"\r\n", b"\n")
         events = []  # type: list[LogEvent]
         while True:
+            if self._rest.startswith(b"<?xml"):
+                self._rest = self._rest[self._rest.find(b"<c>") :]
+            if self._rest.startswith(b"{"):
+                raise ValueError("it is in JSON, which is not read here")
             is_xml = self._rest.startswith(b"<c>")
             begin, end, rest = self._rest.partition(b"\n</c>\n" if is_xml else b"\n...\n")
             if not end:

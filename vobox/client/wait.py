@@ -25,11 +25,15 @@ Where options are:
     -debug            Show job start and terminate info on standard error
     -status           Show job start and terminate info
     -echo[:<fmt>]     Echo log events relevant to [job-number]
-       optional <fmt>: ISO_DATE (dates with the year), UTC (time as UTC time)
+       optional <fmt>: ISO_DATE (dates with the year), UTC (time as UTC time),
+       SUB_SECOND (parts of a second), separated by commas
     -num <number>     Wait for this many jobs to end (default is all jobs)
     -wait <seconds>   Wait no more than this time (default is unlimited)
     -allevents        Continue on even if all jobs have ended.
                       cannot be used with -num
+    -event-id[:<n>] <id>
+                      Wait for so many (1) events of this number instead
+    -log <log-file>   The same as <log-file>
 """
 
 
@@ -40,9 +44,18 @@ class WaitOptions:
         self.log = ""
         self.job = (-1, -1, -1)  # type: tuple[int, ...]
         self.status = self.debug = self.echo = self.allevents = False
-        self.iso = self.utc = False
+        self.iso = self.utc = self.fraction = False
         self.number = 0
+        #: wait for events of this number instead, and for how many
+        self.event_id, self.event_count = 0, 1
         self.seconds = None  # type: int | None
+
+
+def _names(option: str, word: str, least: int) -> bool:
+    """Tell whether a word is the option, cut to this many letters at the least."""
+    if word.startswith("--"):
+        return word[2:] == option
+    return word.startswith("-") and len(word) > least and option.startswith(word[1:])
 
 
 def _refuse_both(option: str, other: str, is_given: bool) -> None:
@@ -56,24 +69,35 @@ def parse(argv: "list[str]") -> WaitOptions:
     log, job = None, None  # type: str | None, str | None
     words = iter(argv)
     for word in words:
+        name, colon, form = word.partition(":")
         if word == "-help":
             raise CommandExit(0, "", USAGE)
         if word == "-version":
             raise CommandExit(1, VERSION_TEXT)
-        if word in ("-debug", "-status"):
-            setattr(options, word[1:], True)
-        elif word.partition(":")[0] == "-echo":
-            _parse_echo(options, word.partition(":")[2])
-        elif len(word) >= 4 and "-allevents".startswith(word):
+        if word == "-status":
+            options.status = True
+        elif _names("debug", name, 1):
+            options.debug = True
+        elif _names("attach", word, 1):
+            pass  # HTCondor's, for its developers on Windows alone
+        elif _names("echo", name, 4):
+            _parse_echo(options, form)
+        elif _names("allevents", word, 3):
             _refuse_both("-allevents", "-num", options.number > 0)
             options.allevents = True
-        elif word in ("-wait", "-num"):
+        elif word in ("-wait", "-num", "-log") or _names("event-id", name, 8):
             value = next(words, None)
             if value is None:
-                raise CommandExit(1, "", "%s requires an argument\n%s" % (word, USAGE))
+                text = "%s requires an %s\n" % (name, "id" if "event-id" in name else "argument")
+                raise CommandExit(1, "", text + USAGE)
             number = _parse_leading_number(value)[0] or 0
-            if word == "-wait":
+            if word == "-log":
+                log = value
+            elif word == "-wait":
                 options.seconds = number
+            elif word != "-num":
+                options.event_id = number
+                options.event_count = (_parse_leading_number(form)[0] or 0) if colon else 1
             elif number < 1:
                 raise CommandExit(1, "", "-num must be greater than zero\n" + USAGE)
             else:
@@ -97,12 +121,17 @@ def parse(argv: "list[str]") -> WaitOptions:
 
 def _parse_echo(options: WaitOptions, form: str) -> None:
     options.echo = True
-    for name in filter(None, form.replace("|", ",").split(",")):
-        if name.upper() not in ("ISO_DATE", "UTC"):
-            text = "-echo:%s: only ISO_DATE and UTC are known here\n" % form
+    for name in form.upper().replace(",", " ").split():
+        is_wanted, name = not name.startswith("!"), name.lstrip("!")
+        if name in ("XML", "JSON") and is_wanted:
+            text = "-echo:%s: events are echoed as text alone here\n" % form
             raise CommandExit(1, "", text)
-        options.iso = options.iso or name.upper() == "ISO_DATE"
-        options.utc = options.utc or name.upper() == "UTC"
+        if name in ("ISO_DATE", "LEGACY"):
+            options.iso = is_wanted == (name == "ISO_DATE")
+        if name == "UTC" or (name == "LEGACY" and is_wanted):
+            options.utc = is_wanted and name == "UTC"
+        if name == "SUB_SECOND" or (name == "LEGACY" and is_wanted):
+            options.fraction = is_wanted and name == "SUB_SECOND"
 
 
 def _parse_leading_number(text: str) -> "tuple[int | None, str]":
@@ -140,7 +169,7 @@ class JobCounter:
     def __init__(self, options: WaitOptions) -> None:
         self._options = options
         self._open = set()  # type: set[str]
-        self.submitted = self.ended = 0
+        self.submitted = self.ended = self._found = 0
 
     def count_event(self, event: LogEvent) -> None:
         """Count one event and print it as asked; raises CommandExit if stdout is closed."""
@@ -148,11 +177,14 @@ class JobCounter:
         if any(ask not in (-1, have) for ask, have in zip(options.job, event.id)):
             return
         if options.echo:
-            _print(event.format(options.iso, options.utc))
+            _print(event.format(options.iso, options.utc, options.fraction))
         word = _STATUS.get(event.number)
         if event.number == EXECUTING:
             host = event.body.partition("\n")[0].partition("host: ")[2]
             word = "executing on host " + host
+        if options.event_id and event.number == options.event_id:
+            word = word or "event %d found" % event.number
+            self._found += 1
         if word and options.status and not options.debug:
             _print("%s %s\n" % (event.key, word))
         if word and options.debug:
@@ -166,11 +198,27 @@ class JobCounter:
 
     def exit_if_done(self, at_end: bool) -> None:
         """Raise CommandExit if the jobs have ended; ``at_end``: the whole file was read."""
-        number = self._options.number
-        if number and self.ended >= number:
-            raise CommandExit(0, "Specifed number of jobs (%d) done.\n" % number)
-        if at_end and not number and not self._options.allevents and not self._open:
+        options = self._options
+        if options.number and self.ended >= options.number:
+            raise CommandExit(0, "Specifed number of jobs (%d) done.\n" % options.number)
+        if options.event_id:
+            if self._found >= options.event_count and not at_end:
+                text = "Got %d events of id %d\n" % (self._found, options.event_id)
+                raise CommandExit(0, text)
+        elif at_end and not options.number and not options.allevents and not self._open:
             raise CommandExit(0, "All jobs done.\n")
+
+    def exit_late(self) -> None:
+        """Raise CommandExit as the time is over."""
+        if self._open or self.submitted:
+            raise CommandExit(1, "Time expired.\n")
+        text = "This log does not mention that job!\n"
+        if self._options.job[0] == -1:
+            text = "This log does not mention any jobs!\n"
+            if self._options.event_id:
+                found = (self._found, self._options.event_id)
+                text = "Saw only %d events of id %d!\n" % found
+        raise CommandExit(1, "", text)
 
 
 def wait(options: WaitOptions) -> None:
@@ -182,6 +230,8 @@ def wait(options: WaitOptions) -> None:
     log = open_log(options.log)
     watch = JobCounter(options)
     while True:
+        if options.seconds is not None and options.seconds < 0:
+            raise CommandExit(1, "Time expired.\n")
         events, at_end = read_log(options.log, log)
         for event in events:
             watch.count_event(event)
@@ -192,7 +242,7 @@ def wait(options: WaitOptions) -> None:
         if at_once:
             raise CommandExit(0)
         if until is not None and time.monotonic() >= until:
-            raise CommandExit(1, "Time expired.\n")
+            watch.exit_late()
         time.sleep(PAUSE if until is None else min(PAUSE, max(0.0, until - time.monotonic())))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -277,7 +276,7 @@ def _read_events(text: str) -> Iterator[LogEvent]:
 
 
 def _apply(ad: Ad, event: LogEvent) -> None:
-    now, body = int(time.mktime(event.time)), event.body
+    now, body = event.time, event.body
     lines = body.splitlines()
     status = _STATUSES.get(event.number)
     if status is not None:

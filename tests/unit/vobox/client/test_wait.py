@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,40 @@ def test_events_are_echoed_with_the_date_asked_for(log: Path) -> None:
     assert run("-echo", log).stdout == f"009 (038.000.000) 11/22 13:25:12 {body}{DONE}"
     iso = f"009 (038.000.000) 2026-11-22 13:25:12 {body}{DONE}"
     assert run("-echo:ISO_DATE", log).stdout == iso
-    assert run("-echo:UTC,ISO_DATE", log).stdout == iso
+    assert run("-echo:LEGACY,UTC ISO_DATE", log).stdout == iso.replace(":12 ", ":12Z ")
+    assert run("-echo:SUB_SECOND,foo", log).stdout == (
+        f"009 (038.000.000) 11/22 13:25:12.000 {body}{DONE}"
+    )
+
+
+@pytest.mark.parametrize(
+    "date", ["2026-11-22T13:25:12", "2026-11-22T13:25:12Z", "2026-11-22 13:25:12.345"]
+)
+def test_every_form_of_date_that_htcondor_writes_is_read(log: Path, date: str) -> None:
+    log.write_text(aborted(ONE).replace("2026-11-22 13:25:12", date))
+    event = "009 (038.000.000) 11/22 13:25:12 Job was aborted.\n\tvia condor_rm (by user games)\n"
+    assert said(run("-echo", log)) == (f"{event}...\n{DONE}", "", 0)
+    if "." in date:
+        wanted = event.replace(":12 ", ":12.345Z ")
+        assert said(run("-echo:UTC,SUB_SECOND", log)) == (f"{wanted}...\n{DONE}", "", 0)
+
+
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("...\n", "...\n\n"),
+        lambda text: text.replace("(038.000.000)", "(  38.  0.  0)"),
+        lambda text: text.replace("005 (", "005 (038.0\n005 ("),
+        lambda text: '<?xml version="1.0"?>\n<!DOCTYPE classads SYSTEM "x">\n<classads>\n'
+        + "".join(convert_to_xml(f"{each}...\n") for each in text.split("...\n") if each),
+    ],
+    ids=["lines of Windows", "empty lines", "blanks", "half an event", "the header of XML"],
+)  # fmt: skip
+def test_an_odd_log_says_the_same(log: Path, rewrite: Callable[[str], str]) -> None:
+    wanted = said(run("-status", log))
+    log.write_bytes(rewrite(ENDED).encode())
+    assert said(run("-status", log)) == wanted
 
 
 def test_a_log_with_dates_without_a_year_is_read(log: Path) -> None:
@@ -88,8 +122,30 @@ def test_a_log_with_dates_without_a_year_is_read(log: Path) -> None:
     assert said(run(log)) == (DONE, "", 0)
 
 
-def test_debug_tells_on_standard_error(log: Path) -> None:
-    done = run("-debug", "-status", log, "38")
+@pytest.mark.parametrize(
+    ("argv", "stdout", "code"),
+    [
+        (["-event-id", "1"], "Got 1 events of id 1\n", 0),
+        (["-event-id:0", "12"], "Got 0 events of id 12\n", 0),
+        (["-event-id", "12", "-wait", "0"], "", 0),
+        (["-event-id", "12", "-wait", "1"], "Time expired.\n", 1),
+        (["-event-id", "0"], DONE, 0),
+    ],
+)
+def test_one_may_wait_for_events_of_a_number(
+    log: Path, argv: list[str], stdout: str, code: int
+) -> None:
+    assert said(run(*argv, "-log", log)) == (stdout, "", code)
+
+
+@pytest.mark.parametrize("option", ["-attach", "-a", "--allevents", "--echo:foo", "-status"])
+def test_options_are_known_in_the_forms_of_htcondor(log: Path, option: str) -> None:
+    assert run(option, log).returncode == 0
+
+
+@pytest.mark.parametrize("debug", ["-debug", "-d", "--debug", "-debug:D_FULLDEBUG"])
+def test_debug_tells_on_standard_error(log: Path, debug: str) -> None:
+    done = run(debug, "-status", log, "38")
     assert done.stdout == DONE and done.stderr.startswith("38.0.0 submitted\n")
 
 
@@ -100,8 +156,25 @@ def test_jobs_that_do_not_end_in_time_are_not_done(log: Path) -> None:
     log.write_text(OPEN)
     assert said(run("-wait", "1", log)) == ("Time expired.\n", "", 1)
     assert said(run("-wait", "1", "-num", "2", log)) == ("Time expired.\n", "", 1)
+    assert said(run("-wait", "-5", log)) == ("Time expired.\n", "", 1)
     assert said(run("-wait", "0", log)) == ("", "", 0)
     assert said(run(log, "40")) == (DONE, "", 0)
+
+
+@pytest.mark.parametrize(
+    ("argv", "stderr"),
+    [
+        (["-num", "1"], "This log does not mention any jobs!\n"),
+        (["-allevents"], "This log does not mention any jobs!\n"),
+        (["-event-id", "12"], "Saw only 0 events of id 12!\n"),
+        (["-event-id", "12", "38"], "This log does not mention that job!\n"),
+    ],
+)
+def test_a_log_without_the_jobs_is_said_when_the_time_is_over(
+    log: Path, argv: list[str], stderr: str
+) -> None:
+    log.write_text("")
+    assert said(run("-log", log, "-wait", "1", *argv)) == ("", stderr, 1)
 
 
 def test_it_waits_for_the_event_that_comes_later_even_in_two_pieces(log: Path) -> None:
@@ -148,6 +221,8 @@ def test_a_reader_that_goes_away_ends_it(log: Path) -> None:
          "Couldn't read {path}: line 1 begins no event\n"),
         (lambda path: path.write_text(ENDED + "<c>\n</c>\n...\n"),
          "Couldn't read {path}: line 28 begins no event\n"),
+        (lambda path: path.write_text('{\n  "MyType": "SubmitEvent"\n}\n'),
+         "Couldn't read {path}: it is in JSON, which is not read here\n"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_log_is_explained(tmp_path: Path, make: object, text: str) -> None:
@@ -170,7 +245,10 @@ def test_a_file_that_is_no_log_is_explained(tmp_path: Path, make: object, text: 
          "-allevents cannot be used with -num\n" + wait.USAGE, 1),
         (["-all", "-num", "1", "l"],
          "-num cannot be used with -allevents\n" + wait.USAGE, 1),
-        (["-echo:XML", "l"], "-echo:XML: only ISO_DATE and UTC are known here\n", 1),
+        (["-log"], "-log requires an argument\n" + wait.USAGE, 1),
+        (["-event-id:2"], "-event-id requires an id\n" + wait.USAGE, 1),
+        (["-event", "1", "l"], wait.USAGE, 1),
+        (["-echo:XML", "l"], "-echo:XML: events are echoed as text alone here\n", 1),
     ],
 )  # fmt: skip
 def test_a_wrong_command_line_is_explained(argv: list[str], text: str, code: int) -> None:
