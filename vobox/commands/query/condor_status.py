@@ -158,7 +158,8 @@ def _select(query: _Query, view: QueueView, evaluator: Evaluator, now: float) ->
         if not ads:
             daemon = "schedd" if query.kind in _SCHEDD else "startd"
             raise EarlyExit(f"Error: Failed to locate {daemon} {query.direct}\n")
-    for constraint in (_IMPLIED.get(query.kind, ""), *query.constraints):
+    by = [f"({expression}) =!= undefined" for expression in query.sort if query.sorted]
+    for constraint in (_IMPLIED.get(query.kind, ""), *query.constraints, *by):
         if constraint:
             ads = [ad for ad in _pausing(ads, view) if evaluator.holds(ad, constraint)]
     if query.sorted and not query.totals_only:

@@ -238,10 +238,11 @@ def render_compact_table(ads: list[Ad], evaluator: Evaluator, totals_only: bool)
     machines: dict[str, list[Ad]] = {}
     for ad in ads:
         machines.setdefault(ad.text("Machine"), []).append(ad)
-    width = max([18, *map(len, machines)])
+    width = max([17, *map(len, machines)])
+    platform_width = max([12, *(len(_describe_platform(each[0])) for each in machines.values())])
     lines = [
-        f"{'Machine':<{width}} {'Platform':<11} Slots Cpus Gpus  TotalGb FreCpu  FreeGb  CpuLoad ST"
-        " Jobs/Min MaxSlotGb",
+        f"{'Machine':<{width}} {'Platform':<{platform_width}} Slots Cpus Gpus "
+        " TotalGb FreCpu  FreeGb  CpuLoad ST Jobs/Min MaxSlotGb",
         "",
     ]
     for name in sorted(machines):
@@ -252,9 +253,9 @@ def render_compact_table(ads: list[Ad], evaluator: Evaluator, totals_only: bool)
         free_gb = sum(evaluator.number(ad, "Memory") / 1024 for ad in free)
         cpus, free_cpus = (sum(ad.number("Cpus") for ad in group) for group in (slots, free))
         lines.append(
-            f"{sanitize_cell(name):<{width}} {_describe_platform(slots[0]):<11} {len(slots):5} "
-            f"{cpus:4} {'':4} {sum(gb):8.2f} {free_cpus:6} {free_gb:7.2f} {load:8.2f} "
-            f"{_describe_states(slots)} {'':8} {max(gb):9.2f}"
+            f"{sanitize_cell(name):<{width}} {_describe_platform(slots[0]):<{platform_width}} "
+            f"{len(slots):5} {cpus:4} {'':4} {sum(gb):8.2f} {free_cpus:6} {free_gb:7.2f} "
+            f"{load:8.2f} {_describe_states(slots)} {'':8} {max(gb):9.2f}"
         )
     if totals_only:
         return "\n" + _render_totals(ads)
@@ -267,12 +268,12 @@ def _describe_platform(ad: Ad) -> str:
 
 
 def _describe_states(slots: Iterable[Ad]) -> str:
-    """Return the letters of State and Activity, # where the slots differ."""
+    """Return the letters of State and Activity, * where the slots differ."""
     letters = {
         (ad.text("State")[:1] or "?", ad.text("Activity")[:1].lower() or "?") for ad in slots
     }
     return "".join(
-        each.pop() if len(each) == 1 else "#" for each in map(set, zip(*letters, strict=True))
+        each.pop() if len(each) == 1 else "*" for each in map(set, zip(*letters, strict=True))
     )
 
 
@@ -284,7 +285,9 @@ def render_state_table(ads: list[Ad], evaluator: Evaluator, totals_only: bool) -
     if not ads:
         return ""
     heading, *names = _build_column("Name", 34, [ad.text("Name") for ad in ads])
-    listing = f"{heading} Cpu  Mem  LoadAv   KbdIdle    State     StateTime  Activ   ActvtyTime\n\n"
+    width = max([5, *(len(ad.text("Activity")) for ad in ads)]) + 1
+    listing = f"{heading} Cpu  Mem  LoadAv   KbdIdle    State     StateTime  "
+    listing += f"{'Activ':<{width}}  ActvtyTime\n\n"
     for name, ad in zip(names, ads, strict=True):
         state, activity = (sanitize_cell(ad.text(each)) for each in ("State", "Activity"))
         in_state, active = (
@@ -294,7 +297,7 @@ def render_state_table(ads: list[Ad], evaluator: Evaluator, totals_only: bool) -
         # no pilot looks at keyboards; the state is not padded, as with HTCondor
         listing += (
             f"{name} {ad.number('Cpus'):<3} {ad.number('Memory'):5} {_render_load(ad, evaluator)} "
-            f"{'[????????]':>12} {state} {in_state:>12} {activity:<6}{active}\n"
+            f"[??????????] {state} {in_state:>12} {activity:<{width}}{active}\n"
         )
     totals = "\n" + _render_totals(ads, lambda ad: ad.text("Activity"), _STATES_OF_ACTIVITIES)
     return totals if totals_only else listing + totals

@@ -136,7 +136,13 @@ class PrintMask:
         cluster = self._renderers.build_printf(parse_format(label + "%d."), "ClusterId")
         proc = self._renderers.build_printf(parse_format("%d"), "ProcId")
         heading = " ID" if self._headings else None
-        self._columns.append(Column(lambda ad: cluster(ad) + proc(ad), heading))
+
+        def show(ad: Ad) -> str:
+            if "ClusterId" not in ad and "JobId" in ad:  # a slot
+                return label + ad.text("JobId")
+            return cluster(ad) + proc(ad)
+
+        self._columns.append(Column(show, heading))
 
     def _add_name(self, attribute: str) -> str:
         """Note an attribute or expression as typed; return it in the new ClassAd syntax."""

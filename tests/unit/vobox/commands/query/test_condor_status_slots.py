@@ -163,6 +163,23 @@ def test_a_compact_table_has_a_row_for_each_machine() -> None:
     assert rows["node1.example.org"][1:5] == ["x64/AlmaLinux9", "4", "4", "7.81"]
     assert rows["node2"][1:4] == ["aarch64/Debian12", "2", "16"]
     assert lines[0].split()[:4] == ["Machine", "Platform", "Slots", "Cpus"]
+    # the platform's column is as wide as its widest
+    assert lines[0].startswith("Machine           Platform         Slots Cpus Gpus ")
+    assert lines[2].startswith("node1.example.org x64/AlmaLinux9       4    4 ")
+    assert " ** " in lines[2]
+
+
+def test_the_column_of_activities_is_as_wide_as_the_widest() -> None:
+    lines = out(condor_status, POOL, "-state").splitlines()
+    assert lines[0].endswith("  Activ       ActvtyTime")
+    assert lines[2].endswith(" Suspended   1+01:01:01")
+    assert lines[3].endswith(" Busy        1+01:01:01")
+
+
+def test_a_busy_slot_is_shown_with_its_job() -> None:
+    assert set(out(condor_status, POOL, "-af:j", "State").split("\n")) == {
+        "7.0 Claimed", "8.0 Claimed", "9.0 Preempting", " Unclaimed", ""
+    }  # fmt: skip
 
 
 def test_the_other_kinds_answer_with_what_there_is() -> None:
@@ -195,7 +212,8 @@ def test_the_other_kinds_answer_with_what_there_is() -> None:
         (["-name", "slot1_2@node2"], "9.0"),
         (["-direct", "node2"], "undefined 9.0"),
         (["nowhere"], ""),
-        (["-const", "JobId =!= undefined", "-sort", "JobId"], "7.0 8.0 9.0"),
+        (["-sort", "JobId"], "7.0 8.0 9.0"),
+        (["-sort", "Nope"], ""),
         (["-const", "JobId =!= undefined", "-sort", "-Cpus"], "9.0 7.0 8.0"),
         (["-const", "JobId =!= undefined", "-sort", "no"], "7.0 8.0 9.0"),
         (["-const", "RemoteOwner == \"bob@example.org\""], "8.0"),
