@@ -84,7 +84,7 @@ class Dictionaries:
 
     def _read(self, number: int) -> bytes | None:
         row = self._db.execute("SELECT text FROM dictionaries WHERE id=?", (number,)).fetchone()
-        if row is None or not isinstance(row[0], bytes):
+        if row is None:
             return None
         if len(self._known) >= _MAX_KNOWN:
             self._known.clear()

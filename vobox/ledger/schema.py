@@ -95,24 +95,76 @@ def open_ledger(path: Path) -> sqlite3.Connection:
     """
     meta: list[tuple[str, str]] = []
     try:
-        db = _connect(path)
-        if (version := _version(db)) is None:
-            return _created(db)
-        if version == VERSION:
-            _check_meta(db)
-            return db
-        with contextlib.suppress(sqlite3.DatabaseError):
-            query = "SELECT name, value FROM meta WHERE name IN (?,?,?)"
-            meta = db.execute(query, _TAKEN_OVER).fetchall()
-        db.close()
+        with contextlib.ExitStack() as opened:
+            db = _connect(path)
+            opened.callback(db.close)
+            version = _version(db)
+            if version == VERSION:
+                _check_schema(db)
+                _check_rows(db)
+                _check_meta(db)
+            if version in (None, VERSION):
+                opened.pop_all()
+                return db if version else _created(db)
+            with contextlib.suppress(sqlite3.DatabaseError):
+                _check_meta(db)
+                query = "SELECT name, value FROM meta WHERE name IN (?,?,?)"
+                meta = db.execute(query, _TAKEN_OVER).fetchall()
         _put_aside(path, f"schema-{version}" if version else "damaged")
-    except sqlite3.OperationalError:
-        raise  # the disk, not the content
-    except sqlite3.DatabaseError:
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
         _put_aside(path, "damaged")
     db = _created(_connect(path))
     db.executemany("INSERT INTO meta VALUES(?,?)", meta)
     return db
+
+
+def is_damage(error: Exception) -> bool:
+    """Return whether an error of the ledger is of its content, and not of the disk."""
+    return type(error) is sqlite3.DatabaseError or (
+        # a text that is no UTF-8; the module has no class for it
+        isinstance(error, sqlite3.OperationalError) and str(error).startswith("Could not decode")
+    )
+
+
+def _check_schema(db: sqlite3.Connection) -> None:
+    """Raise DatabaseError where a table, an index or a trigger is not ours, or is missing."""
+    query = (
+        "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%' ORDER BY 1, 2"
+    )
+    with contextlib.closing(_created(sqlite3.connect(":memory:"))) as ours:
+        if db.execute(query).fetchall() != ours.execute(query).fetchall():
+            raise sqlite3.DatabaseError("the ledger has other tables than it was made with")
+
+
+def _check_rows(db: sqlite3.Connection) -> None:
+    """Raise DatabaseError where SQLite took a value that no writer of ours gives it.
+
+    A column takes values of any type, and one row with another type than its column's would stop
+    the schedd, or everybody's queries.
+    """
+    for table in TABLES:
+        wrong = [
+            f"typeof({name})<>'{kind.lower()}'{'' if not_null else f' AND {name} IS NOT NULL'}"
+            for _place, name, kind, not_null, _default, _key in db.execute(
+                f"PRAGMA table_info({table})"
+            )
+        ]
+        if table == "jobs":
+            wrong.append("in_queue NOT IN (0, 1) OR status NOT BETWEEN 1 AND 7")
+        _refuse_any(db, table, f"SELECT 1 FROM {table} WHERE {' OR '.join(wrong)}")  # noqa: S608
+    _refuse_any(
+        db, "counts",
+        "SELECT 1 FROM (SELECT in_queue, pool, owner, status, worker<>'' AS busy, 1 AS number "
+        "FROM jobs UNION ALL SELECT in_queue, pool, owner, status, busy, -number FROM counts) "
+        "GROUP BY in_queue, pool, owner, status, busy HAVING sum(number)<>0",
+    )  # fmt: skip
+
+
+def _refuse_any(db: sqlite3.Connection, table: str, query: str) -> None:
+    if db.execute(f"{query} LIMIT 1").fetchone() is not None:
+        raise sqlite3.DatabaseError(f"a row of the ledger's table {table} is damaged")
 
 
 def _check_meta(db: sqlite3.Connection) -> None:
@@ -129,7 +181,6 @@ def _check_meta(db: sqlite3.Connection) -> None:
                 _bytes, marks = json.loads(value)
                 [(int(offset), float(time), int(size)) for offset, time, size in marks]
         except (ValueError, TypeError) as error:
-            db.close()
             raise sqlite3.DatabaseError(f"{name} in the ledger is damaged") from error
 
 

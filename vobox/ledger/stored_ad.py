@@ -261,7 +261,7 @@ class StoredAd(Ad):
             texts, unusual = json.loads(text)
             names = {**_USUAL, **unusual} if unusual else _USUAL
             self._parsed = {low: (names[low], text) for low, text in texts.items()}
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             self._dictionaries.report_damage(error)
         for deleted, set_since in (
             (self._changes.deleted, self._changes.written),

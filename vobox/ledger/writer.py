@@ -71,7 +71,10 @@ class Ledger:
         #: names of what is to be written at the end of the transaction
         self._unwritten_meta: set[str] = set()
         self._in_transaction = False
-        self._db = open_ledger(path)
+        self._open()
+
+    def _open(self) -> None:
+        self._db = open_ledger(self.path)
         self._compressor = Compressor(self._db)
         self._unwritten = WriteBuffer(self._db, self._compressor)
         newest = "SELECT cluster, proc FROM jobs ORDER BY cluster DESC, proc DESC LIMIT 1"
@@ -126,6 +129,14 @@ class Ledger:
                 if table != "meta":
                     self._db.execute(f"DELETE FROM {table}")  # noqa: S608 (names of ours)
             self._db.execute("DELETE FROM meta WHERE name NOT IN ('next_cluster', 'schedd')")
+
+    def make_again(self) -> None:
+        """Put the ledger aside as damaged, and begin a new one, which the stream has to fill."""
+        with contextlib.suppress(sqlite3.Error):
+            mark_as_damaged(self._db)
+        self._db.close()
+        self._forget_cached()
+        self._open()
 
     def _forget_cached(self) -> None:
         self._recent.clear()

@@ -105,6 +105,7 @@ class CommandGateway:
         except TooSlow as error:
             raise CommandRefused(str(error)) from error
         except sqlite3.Error as error:
+            self._schedd.report_query_failure(error)
             raise CommandRefused(f"ledger {self._ledger.path}: {error}") from error
 
     def body(self, job: JobId, kind: str) -> bytes | None:

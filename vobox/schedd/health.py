@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 from thyme.errors import BrokerError
+from vobox.ledger.schema import is_damage
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +113,6 @@ def describe_error(error: Exception, spool: Path) -> str:
     if isinstance(error, BrokerError):
         return str(error)
     text = f"spool {spool}: {error}"
-    if type(error) is sqlite3.DatabaseError:  # the content, not the disk
+    if is_damage(error):
         text += "; restart thyme-schedd, it then makes the ledger again"
     return text

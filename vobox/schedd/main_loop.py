@@ -22,6 +22,7 @@ from thyme.broker import Transport
 from thyme.errors import BrokerError, BrokerRefused
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
+from vobox.ledger.schema import is_damage
 from vobox.ledger.writer import Ledger
 from vobox.metrics.points import ScheddNow, Tally
 from vobox.rpc.connection_limit import OwnerSlots
@@ -78,6 +79,10 @@ class Schedd:
         self._calls = ThreadCalls()
         self._session: Session | None = None
         self._stop = False
+        #: of the ledger's content, that a query found; None where there is none
+        self._damage: sqlite3.Error | None = None
+        #: whether the ledger was made again: damage that comes back is a fault of ours
+        self._made_again = False
         #: seconds until there may be something to do, if nothing arrives
         self._idle = 0.0
 
@@ -132,6 +137,12 @@ class Schedd:
         """Say why the ledger may be out of date, and how old it is; "" when it is current."""
         return self._state.health.describe_staleness()
 
+    def report_query_failure(self, error: sqlite3.Error) -> None:
+        """Let the ledger be made again if a query that failed has found damage in it."""
+        if is_damage(error):
+            self._damage = error
+            self._wake()
+
     def stop(self) -> None:
         """End ``run`` soon."""
         self._stop = True
@@ -146,7 +157,8 @@ class Schedd:
     def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Serve until ``stop``. ``on_ready`` is called each time the ledger has become current.
 
-        Raises BrokerRefused if the broker's first answer is no.
+        Raises BrokerRefused if the broker's first answer is no, and sqlite3.Error and OSError
+        where a damaged ledger cannot be replaced.
         """
         if (history := self._state.history) is not None:
             threading.Thread(target=history.run, daemon=True, name="history files").start()
@@ -169,12 +181,22 @@ class Schedd:
                     log.exception("the schedd starts its work again")
                 if isinstance(error, BrokerRefused) and not was_live:
                     raise  # waiting will not help: another schedd has our name, or no permission
+                if is_damage(error) and not self._made_again:
+                    log.warning("%s", error)
+                    self._make_ledger_again()
+                    continue
                 self._state.health.report_failure(error)
                 self._wait_to_reconnect(backoff)
                 backoff = min(backoff * 2, MAX_BACKOFF_SECONDS)
         self._close_session()
         self._state.health.report_end()
         self._refuse_calls()
+
+    def _make_ledger_again(self) -> None:
+        self._made_again, self._damage = True, None
+        self._state.health.report_rebuild(0)
+        self._state.ledger.make_again()
+        self._state.ledger.check_owner(self.settings.name)
 
     def _open_session(self) -> Session | None:
         """Connect, and make the ledger current; None when the schedd is to stop."""
@@ -199,6 +221,8 @@ class Schedd:
 
     def _step(self, session: Session) -> None:
         """Wait for something, answer workers and commands, then do what is due."""
+        if self._damage is not None and not self._made_again:
+            raise self._damage
         timers = self._state.timers
         session.transport.wait(min(timers.remaining(Task.CHECK_LEASES), self._idle))
         if (early := timers.remaining(Task.ROUND)) > 0:

@@ -54,7 +54,7 @@ class Session:
         state.former_connection.open_inbox(transport, (pool,), is_stopping)
         self.reader.check_same_stream()
         token = self.reader.record_marker()
-        starting = state.health.is_starting
+        starting = state.health.is_starting or state.health.is_rebuilding
         while self.reader.last_marker != token:
             if is_stopping():
                 return False

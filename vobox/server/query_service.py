@@ -61,13 +61,15 @@ class QueryService:
         clock: Callable[[], float] = time.monotonic,
         file_waits: Callable[[], Mapping[int, str]] = dict,
         serves_root: bool = True,
+        report_failure: Callable[[sqlite3.Error], None] = lambda _error: None,
     ) -> None:
         """``trouble``: why the ledger may be out of date, "" when it is not.
 
         ``file_waits``: uid → which of the owner's files does not answer; ``serves_root``: whether
-        files are read for uid 0.
+        files are read for uid 0; ``report_failure``: is told of each error of the ledger.
         """
         self._serves_root = serves_root
+        self._tell_failure = report_failure
         self._file_waits = file_waits
         self._path = ledger
         self._schedd_name = schedd_name
@@ -155,6 +157,7 @@ class QueryService:
         return condor_history.answer(request, view, now, files)
 
     def _report_failure(self, error: sqlite3.Error) -> Answer:
+        self._tell_failure(error)
         return Answer(stderr=f"thyme-schedd: ledger {self._path}: {error}\n", code=1)
 
 

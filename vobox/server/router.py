@@ -43,7 +43,7 @@ class Router:
         self._queries = QueryService(
             ledger.path, schedd.settings.name, self._address, schedd.staleness,
             schedd.slot_ads, schedd.live_attributes, file_waits=schedd.file_waits,
-            serves_root=schedd.settings.serves_root,
+            serves_root=schedd.settings.serves_root, report_failure=schedd.report_query_failure,
         )  # fmt: skip
         self._limit = EvaluationLimit()
 

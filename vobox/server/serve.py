@@ -118,7 +118,8 @@ def serve(options: argparse.Namespace) -> int:
         announced = True
 
     try:
-        schedd.run(ready)
+        with _using_spool(options.spool):
+            schedd.run(ready)
     finally:
         if metrics is not None:
             metrics.close()

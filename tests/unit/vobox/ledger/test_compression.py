@@ -390,7 +390,7 @@ def test_a_ledger_with_damaged_changes_is_made_again(tmp_path: Path) -> None:
         put(ledger, proc)
     ledger = reopen(ledger)
     put_many(ledger, "Tag", "1")
-    ledger._db.execute("UPDATE changes SET text='[[],[1]]'")
+    ledger._db.execute("UPDATE changes SET text=CAST('[[],[1]]' AS BLOB)")
     ledger = reopen(ledger)
     with pytest.raises(sqlite3.DatabaseError, match="a text in the ledger is damaged"):
         ledger.get(JobId(7, 0))

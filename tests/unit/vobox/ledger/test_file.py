@@ -4,18 +4,21 @@ import contextlib
 import itertools
 import sqlite3
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
 from tests.support.fake_broker import FakeBroker, FakeTransport
-from tests.support.schedd_parts import SCHEDD, Events, ScheddHarness, read_all_jobs
+from tests.support.schedd_parts import NOW, SCHEDD, Events, ScheddHarness, read_all_jobs
 from thyme.errors import BrokerUnreachable
 from thyme.protocol import codec
 from thyme.protocol.job import JobId
-from vobox.ledger.schema import VERSION
+from vobox.ledger.schema import TABLES, VERSION
 from vobox.ledger.writer import ForeignLedger, Ledger
+from vobox.rpc.types import Request
 from vobox.schedd.main_loop import Schedd
 from vobox.schedd.state import ScheddState, Settings
+from vobox.server.query_service import QueryService
 
 # --- damage -------------------------------------------------------------------------------------
 
@@ -71,6 +74,129 @@ def test_a_ledger_with_a_value_that_cannot_be_is_damaged(
     bench.restart()
     assert read_all_jobs(bench.ledger) == before
     assert len(list(bench.directory.glob("ledger.db.damaged-*"))) == 1
+
+
+def list_columns(path: Path) -> list[tuple[str, str, str]]:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        return [
+            (table, name, kind)
+            for table in TABLES
+            for _place, name, kind, *_rest in db.execute(f"PRAGMA table_info({table})")
+        ]
+
+
+def test_a_ledger_with_a_value_of_another_type_is_damaged_in_every_column(
+    bench: ScheddHarness,
+) -> None:
+    """SQLite stores any type in any column, and one such row stopped the schedd or all queries."""
+    e = Events()
+    bench.submit(e.submit())
+    bench.record(e.started())
+    bench.ledger.add_log(e.job, "a line")
+    bench.ledger._db.execute("INSERT INTO changes(text) VALUES(x'5b5d')")
+    before = read_all_jobs(bench.ledger)
+    bench.ledger.close()
+    for table, name, kind in list_columns(bench.ledger.path):
+        if (table, name) in (("changes", "id"), ("dictionaries", "id"), ("waiting_log", "id")):
+            continue  # rowids: SQLite itself refuses other types
+        path = bench.directory / f"{table}.{name}.db"
+        path.write_bytes(bench.ledger.path.read_bytes())
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+            value = "x'00ff'" if kind == "TEXT" else "'text'"
+            assert db.execute(f"UPDATE OR IGNORE {table} SET {name}={value}").rowcount > 0
+
+        with contextlib.closing(Ledger(path)) as ledger:
+            assert ledger.list_queue() == []
+        assert len(list(bench.directory.glob(f"{path.name}.damaged-*"))) == 1, (table, name)
+    bench.ledger = Ledger(bench.ledger.path)
+    assert read_all_jobs(bench.ledger) == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DROP TABLE waiting_log", "DROP TRIGGER jobs_less", "DROP INDEX jobs_to_queue",
+        "ALTER TABLE jobs ADD COLUMN other", "UPDATE counts SET number=number+1",
+        "DELETE FROM counts", "UPDATE jobs SET status=0", "UPDATE jobs SET in_queue=2",
+        "UPDATE meta SET value=CAST(x'ff' AS TEXT)",
+    ],
+)  # fmt: skip
+def test_a_ledger_with_what_no_schedd_writes_is_damaged(bench: ScheddHarness, damage: str) -> None:
+    bench.submit(Events().submit())
+    before = read_all_jobs(bench.ledger)
+    bench.ledger._db.execute(damage)
+    bench.restart()
+    assert read_all_jobs(bench.ledger) == before
+    assert len(list(bench.directory.glob("ledger.db.damaged-*"))) == 1
+
+
+def test_a_value_that_cannot_be_is_not_taken_over_from_another_version(
+    bench: ScheddHarness,
+) -> None:
+    bench.submit(Events().submit())
+    bench.ledger.write_meta("next_cluster", "x")
+    bench.ledger._db.execute(f"PRAGMA user_version={VERSION - 1}")
+    bench.restart()
+    assert int(bench.ledger.read_meta("next_cluster", "1")) == 39
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE jobs SET ad=x'39391f'", "UPDATE jobs SET changes=7", "DELETE FROM dictionaries",
+        "UPDATE jobs SET owner=CAST(x'ff' AS TEXT)",
+    ],
+)  # fmt: skip
+def test_damage_that_a_query_finds_is_mended_by_the_running_schedd(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    """Every condor_q failed, also after a restart."""
+    bench = ScheddHarness(tmp_path)
+    bench.submit(Events().submit())
+    before = read_all_jobs(bench.ledger)
+    bench.close()
+    with contextlib.closing(sqlite3.connect(bench.ledger.path, isolation_level=None)) as db:
+        db.execute(damage)
+    schedd = Schedd(bench.settings, lambda: FakeTransport(bench.broker), Ledger(bench.ledger.path))
+    ledger = schedd._state.ledger
+    queries = QueryService(
+        ledger.path, SCHEDD, "", schedd.staleness, schedd.slot_ads, schedd.live_attributes,
+        report_failure=schedd.report_query_failure,
+    )  # fmt: skip
+    answers = []
+
+    def ready() -> None:
+        request = Request("condor_q", ["-allusers", "-af", "Iwd"], "/", {}, 0, 0, "root")
+        answers.append(queries.answer(request, NOW))
+        if answers[-1].code == 0 or len(answers) > 2:
+            schedd.stop()
+
+    schedd.run(ready)
+
+    assert [answer.code for answer in answers] == [1, 0]
+    assert read_all_jobs(ledger) == before
+    assert list(tmp_path.glob("ledger.db.damaged-*")) == []
+    assert "is damaged: renamed to" in caplog.text
+    ledger.close()
+
+
+def test_a_ledger_is_made_again_once_in_a_schedds_life(tmp_path: Path) -> None:
+    """What comes back at once is a fault of ours, and must not read the stream for ever."""
+    bench = ScheddHarness(tmp_path)
+    bench.submit(Events().submit())
+    bench.close()
+    schedd = Schedd(bench.settings, lambda: FakeTransport(bench.broker), Ledger(bench.ledger.path))
+    ledger, rounds = schedd._state.ledger, itertools.count(1)
+
+    def ready() -> None:
+        if next(rounds) > 1:
+            Timer(0.2, schedd.stop).start()
+        schedd.report_query_failure(sqlite3.DatabaseError("a text in the ledger is damaged"))
+
+    schedd.run(ready)
+
+    assert next(rounds) == 3
+    ledger.close()
 
 
 @pytest.mark.parametrize("version", [VERSION - 1, VERSION + 1])
