@@ -1,1 +1,1 @@
-"""What all programs ask of directories of a host."""
+"""What all programs ask of the files of a host."""

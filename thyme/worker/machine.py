@@ -5,15 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from hostfiles.distribution import format_opsys_and_ver, read_os_release
 from thyme.protocol.events import Machine
 
 from .memory_cgroup import CgroupMemory, MemoryCgroup
 
-#: HTCondor's OpSysName where it is not the first word of the distribution's own name.
-_DISTRIBUTIONS = {
-    "rhel": "RedHat", "sles": "SLES", "opensuse-leap": "openSUSE", "amzn": "AmazonLinux",
-    "scientific": "SL", "almalinux": "AlmaLinux", "centos": "CentOS",
-}  # fmt: skip
 #: HTCondor's Arch where it is not the kernel's name.
 _ARCHITECTURES = {"x86_64": "X86_64", "i686": "INTEL", "i386": "INTEL"}
 
@@ -32,7 +28,7 @@ def describe_machine(workdir: Path, group: MemoryCgroup) -> Machine | None:
             disk=disk.f_bavail * disk.f_frsize // 1024,
             arch=_ARCHITECTURES.get(os.uname().machine, os.uname().machine),
             opsys="LINUX",
-            opsys_and_ver=format_opsys_and_ver(_read_os_release()),
+            opsys_and_ver=format_opsys_and_ver(read_os_release()),
             load=os.getloadavg()[0],
         )
     except (OSError, ValueError):
@@ -79,27 +75,6 @@ def _read_quota(mounted: Path) -> tuple[int, int]:
         quota = (one / "cpu.cfs_quota_us").read_text()
         period = (one / "cpu.cfs_period_us").read_text()
     return int(quota), int(period)
-
-
-def format_opsys_and_ver(os_release: str) -> str:
-    """Return HTCondor's OpSysAndVer, e.g. ``AlmaLinux9``, from the text of ``/etc/os-release``."""
-    words = {}
-    for line in os_release.splitlines():
-        name, equals, value = line.partition("=")
-        if equals:
-            words[name.strip()] = value.strip().strip("\"'")
-    plain = words.get("NAME", "").split()
-    name = _DISTRIBUTIONS.get(words.get("ID", ""), plain[0] if plain else "LINUX")
-    return name + words.get("VERSION_ID", "").partition(".")[0]
-
-
-def _read_os_release() -> str:
-    for place in ("/etc/os-release", "/usr/lib/os-release"):
-        try:
-            return Path(place).read_text(errors="replace")
-        except OSError:
-            continue
-    return ""
 
 
 def _parse_total_memory(meminfo: str) -> int:

@@ -138,8 +138,8 @@ def record_presentation(commands: Commands, ad: Ad, owner: str) -> None:
     submits.
     """
     ad["JobPrio"] = "0"
-    for command, *other in (("priority", "JobPrio"), ("prio",)):
-        if priority := commands.get(command, *other):
+    for command in ("priority", "prio"):
+        if priority := commands.get(command, "JobPrio"):
             ad["JobPrio"] = str(evaluate_integer(command, priority))
             break
     notification = (commands.get("notification", "JobNotification") or "never").lower()

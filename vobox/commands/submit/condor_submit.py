@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 
 from commandline.parser import find_nearest
+from hostfiles.distribution import find_opsys_ver, format_opsys_and_ver, read_os_release
 from vobox.classad.ad import NotStorable
 from vobox.classad.cost import TooSlow
 from vobox.client.version import ARCH
@@ -99,7 +100,8 @@ class _CondorSubmit:
             files, self._store, request.cwd, self._caller, self._budget.spend
         )
         self.report: Report | None = None
-        day = time.localtime(now)
+        day, os_release = time.localtime(now), read_os_release()
+        version = find_opsys_ver(os_release)
         #: the macros that are there without an assignment
         self._builtin = {
             "submit_file": options.file or "",
@@ -109,6 +111,9 @@ class _CondorSubmit:
             "day": f"{day.tm_mday:02}",
             "arch": ARCH,
             "opsys": "LINUX",
+            "opsysver": str(version or ""),
+            "opsysmajorver": str(version // 100 or ""),
+            "opsysandver": format_opsys_and_ver(os_release),
             "islinux": "1",
             "iswindows": "0",
             SUBMIT_DIRECTORY: request.cwd,

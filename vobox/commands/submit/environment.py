@@ -29,8 +29,8 @@ def record_environment(commands: Commands, ad: Ad, submitter: Mapping[str, str])
 
     Explicit settings win over imported ones.
     """
-    old = commands.get("env")
     text = commands.get("environment")
+    old = commands.get("env") if text else commands.get("environment", "env")
     v2_only = commands.get("environment2")
     check_one_syntax(commands, "environment", v2_only, text or old)
     if v2_only is not None and not is_v2(v2_only):

@@ -39,7 +39,7 @@ def canonicalize(attribute: str, text: str) -> str:
 
 def evaluate_boolean(command: str, text: str) -> bool:
     """Return the value of a command that must be a boolean; raises SubmitError."""
-    value = _evaluate_constant(text)
+    value = find_constant(text)
     if isinstance(value, (bool, int, float)):
         return bool(value)
     raise type_error("a boolean", command, text)
@@ -47,7 +47,7 @@ def evaluate_boolean(command: str, text: str) -> bool:
 
 def evaluate_integer(command: str, text: str) -> int:
     """Return the value of a command that must be an integer; raises SubmitError."""
-    value = _evaluate_constant(text)
+    value = find_constant(text)
     if isinstance(value, (int, float)) and math.isfinite(value):  # true is 1
         return int(value)
     raise type_error("an integer", command, text)
@@ -69,7 +69,8 @@ def evaluate_length(command: str, text: str) -> int:
     return value
 
 
-def _evaluate_constant(text: str) -> object:
+def find_constant(text: str) -> object:
+    """Return an expression's value without any ad; None if it has none."""
     lowered = text.lower()
     if lowered in ("true", "false"):
         return lowered == "true"
@@ -86,5 +87,5 @@ def _evaluate_constant(text: str) -> object:
 
 def find_constant_integer(expression: str) -> int | None:
     """Return an expression's value if it is an integer without any ad, else None."""
-    value = _evaluate_constant(expression)
+    value = find_constant(expression)
     return int(value) if isinstance(value, int) else None  # true is 1

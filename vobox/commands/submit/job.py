@@ -100,15 +100,13 @@ class JobMaker:
                 commands, iwd.value, submitter.env, submitter.uid, files, submission.now
             )
         )
-        requests = part(lambda: record_requests(commands, ad, not universe.value.to_batch))
+        part(lambda: record_requests(commands, ad, not universe.value.to_batch))
         policies = part(lambda: record_policies(commands, ad, universe.value.is_vanilla))
         presentation = part(lambda: record_presentation(commands, ad, submission.owner))
         part(lambda: record_kill_signal(commands, ad, universe.value.is_grid))
         asked_to_hold = part(lambda: record_hold_command(commands, ad, submission.spooled))
         table = part(lambda: record_table_commands(commands, ad))
-        requirements = part(
-            lambda: record_requirements(commands, ad, requests.value, universe.value)
-        )
+        requirements = part(lambda: record_requirements(commands, ad, universe.value))
         part(lambda: record_credentials(credentials.value, ad))
         payload = part(
             lambda: build_payload(
@@ -138,7 +136,7 @@ class JobMaker:
         )
         fits = part(
             lambda: _can_match(commands, ad, submission),
-            reads=(requests, policies, presentation, table, requirements, custom),
+            reads=(policies, presentation, table, requirements, custom),
         )
         unmatched = not held.value and not fits.value
         return PreparedJob(proc, ad, task.value, held.value, unmatched), [
@@ -162,7 +160,7 @@ class JobMaker:
 
 
 def _record_iwd(commands: Commands, ad: Ad, cwd: str, files: FileCache) -> str:
-    given = commands.get("initialdir", "iwd", "initial_dir", "job_iwd")
+    given = commands.get("initialdir", "iwd") or commands.get("initial_dir", "job_iwd")
     iwd = make_absolute(cwd, given) if given else cwd
     try:
         there = stat.S_ISDIR(files.mode(iwd))

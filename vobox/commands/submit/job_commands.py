@@ -51,12 +51,15 @@ class Commands:
         self._builtin = builtin
 
     def get(self, *names: str) -> str | None:
-        """Return the value of the first of these commands that has one; raises SubmitError."""
+        """Return the value of the first of these commands that is there; raises SubmitError.
+
+        An empty one hides the others: ``arguments =`` is no arguments, whatever ``args`` says.
+        """
         for name in names:
             key = name.lower()
             self.used.add(key)
-            if value := self._value(key):
-                return value
+            if self._lookup(key) is not None:
+                return self._value(key) or None
         return None
 
     def list_custom(self) -> list[tuple[str, str]]:

@@ -16,6 +16,13 @@ from .job_commands import Commands
 from .payload import mark_held
 from .policies import SHORTEST_LEASE
 
+#: The signals that HTCondor knows; none by another name, like SIGCLD.
+_SIGNALS = {
+    each.name: each.value
+    for each in signal.Signals
+    if each.name not in ("SIGPWR", "SIGSTKFLT", "SIGVTALRM", "SIGRTMIN", "SIGRTMAX")
+}
+
 
 class RunLimits(TypedDict, total=False):
     """Fields of the task."""
@@ -49,11 +56,10 @@ def record_kill_signal(commands: Commands, ad: Ad, grid: bool) -> None:
 
 
 def _parse_signal_name(text: str) -> str:
-    try:
-        number = int(text) if text.isdigit() else signal.Signals[text.upper()].value
-        return signal.Signals(number).name
-    except (KeyError, ValueError):
-        raise job_error(f"invalid signal {text}") from None
+    for name, number in _SIGNALS.items():
+        if text.upper() == name or (text.isdecimal() and int(text) == number):
+            return name
+    raise job_error(f"invalid signal {text}")
 
 
 def record_hold_command(commands: Commands, ad: Ad, spooled: bool) -> bool:

@@ -7,13 +7,15 @@ import re
 from vobox.classad.ad import Ad, convert_old_syntax
 from vobox.client.version import ARCH
 
-from .expressions import canonicalize, find_constant_integer
+from .expressions import canonicalize, find_constant, find_constant_integer
 from .job_commands import Commands
 from .universe import Universe
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 #: An attribute's name: no function's, and none that is looked up in something else.
 _NAME = re.compile(r"(?<![\w.])(?:(?:my|target)\s*\.\s*)?([a-z_]\w*)(?!\w|\s*\()", re.IGNORECASE)
+#: Attributes that request a resource: of two characters at the least.
+_REQUEST = re.compile(r"request[^_]\w", re.IGNORECASE)
 _HINT = (
     "This is obsolete. Set request_{0} and condor_submit will modify the Requirements expression "
     "as needed.\n"
@@ -27,12 +29,10 @@ _OBSOLETE = {
 _PLATFORM = {"opsys", "opsysandver", "opsyslongname", "opsysname", "opsysshortname"}
 
 
-def record_requirements(
-    commands: Commands, ad: Ad, requested: dict[str, str], kind: Universe
-) -> list[str]:
+def record_requirements(commands: Commands, ad: Ad, kind: Universe) -> list[str]:
     """Record Requirements and Rank; return warnings. Raises SubmitError.
 
-    :param requested: the resources requested, as ``record_requests`` returns them
+    ``ad``: of the job, with what it requests.
     """
     rank = commands.get("rank", "preferences")
     ad["Rank"] = canonicalize("Rank", rank) if rank else "0.0"
@@ -48,37 +48,59 @@ def record_requirements(
         clauses.append(f'(TARGET.Arch == "{ARCH}")')
     if not _PLATFORM & mentioned:
         clauses.append('(TARGET.OpSys == "LINUX")')
-    clauses += _build_resource_clauses(ad, requested, mentioned)
+    requests = _list_requests(commands, ad)
+    clauses += _build_disk_and_memory_clauses(requests)
+    if not kind.is_grid and "cpus" not in mentioned:
+        clauses += _build_cpus_clause(requests)
+    clauses += _build_custom_clauses(requests, mentioned, "RequireGPUs" in ad)
     if not kind.is_grid:
         clauses += _build_transfer_clause(ad, mentioned)
     ad["Requirements"] = canonicalize("Requirements", " && ".join(clauses))
     return [text for name, text in _OBSOLETE.items() if name in mentioned]
 
 
-def _build_resource_clauses(ad: Ad, requested: dict[str, str], mentioned: set[str]) -> list[str]:
+def _list_requests(commands: Commands, ad: Ad) -> Ad:
+    """Return what the job requests: by commands, and by ``+Request…``, which win over them."""
+    requests = Ad({name: ad[name] for name in ad if _REQUEST.match(name)})
+    for name, expression in commands.list_custom():
+        if _REQUEST.match(name):
+            requests[name] = canonicalize(name, expression) if expression else "undefined"
+    return requests
+
+
+def _build_disk_and_memory_clauses(requests: Ad) -> list[str]:
     clauses = []
-    if "RequestDisk" not in ad:
+    if "RequestDisk" not in requests:
         clauses.append("(TARGET.Disk >= DiskUsage)")
-    elif find_constant_integer(ad["RequestDisk"]) != 0:
+    elif find_constant_integer(requests["RequestDisk"]) != 0:
         clauses.append("(TARGET.Disk >= RequestDisk)")
-    memory = ad.get("RequestMemory")
+    memory = requests.get("RequestMemory")
     if memory is not None and ((number := find_constant_integer(memory)) is None or number > 1):
         clauses.append("(TARGET.Memory >= RequestMemory)")
-    for tag, attribute in requested.items():
-        if attribute in ("RequestMemory", "RequestDisk") or attribute not in ad:
+    return clauses
+
+
+def _build_cpus_clause(requests: Ad) -> list[str]:
+    cpus = requests.get("RequestCpus")
+    if cpus is None or ((number := find_constant_integer(cpus)) is not None and number <= 1):
+        return []
+    return ["(TARGET.Cpus >= RequestCpus)"]
+
+
+def _build_custom_clauses(requests: Ad, mentioned: set[str], requires_gpus: bool) -> list[str]:
+    """Build those of GPUs and of resources that only the site knows, by their names."""
+    clauses = []
+    for attribute in sorted(requests, key=str.lower):
+        tag = attribute[len("Request") :]
+        if tag.lower() in mentioned or tag.lower() in ("cpus", "disk", "memory"):
             continue
-        if tag.lower() in mentioned:
-            continue
-        number = find_constant_integer(ad[attribute])
-        if number is not None and number <= (1 if tag == "cpus" else 0):
-            continue
-        resource = {"cpus": "Cpus", "gpus": "GPUs"}.get(tag, tag)
-        if ad[attribute].startswith('"') and tag not in ("cpus", "gpus"):
-            clauses.append(f"regexp({attribute},TARGET.{resource})")
-        elif attribute == "RequestGPUs" and "RequireGPUs" in ad:
+        value = find_constant(requests[attribute])
+        if isinstance(value, str):
+            clauses += [f"regexp({attribute},TARGET.{tag})"] * bool(value)
+        elif attribute == "RequestGPUs" and requires_gpus and value != 0:
             clauses.append("(countMatches(MY.RequireGPUs,TARGET.AvailableGPUs) >= RequestGPUs)")
-        else:
-            clauses.append(f"(TARGET.{resource} >= {attribute})")
+        elif value is None or (isinstance(value, (int, float)) and value > 0 and value is not True):
+            clauses.append(f"(TARGET.{tag} >= {attribute})")
     return clauses
 
 

@@ -39,12 +39,11 @@ def parse_size(text: str, unit: int) -> int | None:
     return int(abs(int(size)) // (unit * 1024)) * (1 if size > 0 else -1)
 
 
-def record_requests(commands: Commands, ad: Ad, defaults: bool) -> dict[str, str]:
-    """Record Request...; return those that were requested (lower-case tag → attribute).
+def record_requests(commands: Commands, ad: Ad, defaults: bool) -> None:
+    """Record Request...; raises SubmitError.
 
-    ``defaults``: whether those that were not requested have a value. Raises SubmitError.
+    ``defaults``: whether those that were not requested have a value.
     """
-    requested: dict[str, str] = {}
     sizes, numbers = (_SIZES, _NUMBERS) if defaults else (_SIZES_ONLY, _NUMBERS_ONLY)
     for tag, (attribute, unit, default) in sizes.items():
         text = commands.get(f"request_{tag}", attribute)
@@ -56,22 +55,17 @@ def record_requests(commands: Commands, ad: Ad, defaults: bool) -> dict[str, str
             str(number) if number is not None else None,
             default if defaults else "",
         )
-        if text is not None:
-            requested[tag] = attribute
     for tag, (attribute, default) in numbers.items():
         text = commands.get(f"request_{tag}", attribute)
         _record_request(ad, attribute, text, None, default)
-        if text is not None:
-            requested[tag] = attribute
     if "RequestGPUs" in ad and (text := commands.get("require_gpus", "RequireGPUs")):
         ad["RequireGPUs"] = canonicalize("RequireGPUs", text)
     for key in commands.find_names("request_"):
         tag = key[len("request_") :]
-        if tag.lower() in (*_SIZES, *_NUMBERS, *_MISSPELT) or not (text := commands.get(key)):
+        if tag.lower() in (*_SIZES, *_NUMBERS, *_MISSPELT) or len(tag) < 2 or tag[0] == "_":
             continue
-        _record_request(ad, f"Request{tag}", text, None, "")
-        requested[tag] = f"Request{tag}"
-    return requested
+        if text := commands.get(key):
+            ad[f"Request{tag}"] = canonicalize(f"Request{tag}", text)
 
 
 def _record_request(

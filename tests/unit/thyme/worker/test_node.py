@@ -10,7 +10,7 @@ import pytest
 
 from thyme.errors import BadInvocation, NodeUnfit
 from thyme.worker import users
-from thyme.worker.machine import count_cpus, describe_machine, format_opsys_and_ver
+from thyme.worker.machine import count_cpus, describe_machine
 from thyme.worker.memory_cgroup import MemoryCgroup
 from thyme.worker.usage import (
     DirectorySize,
@@ -139,23 +139,6 @@ def test_a_den_that_cannot_be_had_says_why(tmp_path: Path) -> None:
 
 
 # --- what a node offers ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ('NAME="Debian GNU/Linux"\nVERSION_ID="12"\nID=debian\n', "Debian12"),
-        ('NAME="AlmaLinux"\nVERSION_ID="9.4"\nID="almalinux"\n', "AlmaLinux9"),
-        ('NAME="CentOS Linux"\nVERSION_ID="7"\nID="centos"\n', "CentOS7"),
-        ('NAME="Red Hat Enterprise Linux"\nVERSION_ID="8.10"\nID="rhel"\n', "RedHat8"),
-        ("NAME='Ubuntu'\nVERSION_ID='22.04'\nID=ubuntu\n", "Ubuntu22"),
-        ('NAME="Rocky Linux"\nID="rocky"\nVERSION_ID="9.3"\n', "Rocky9"),
-        ("ID=arch\n# no name\nrubbish\n", "LINUX"),
-        ("", "LINUX"),
-    ],
-)
-def test_a_distribution_is_called_as_htcondor_calls_it(text: str, name: str) -> None:
-    assert format_opsys_and_ver(text) == name
 
 
 @pytest.mark.parametrize(

@@ -262,3 +262,17 @@ def test_jobs_ask_for_pilots_of_the_submit_host_s_architecture(tmp_path: Path) -
 
     assert shown.stderr == ""
     assert shown.stdout == 'aarch64 (TARGET.Arch == "aarch64") "aarch64"\n'
+
+
+def test_the_submit_hosts_distribution_is_known_to_descriptions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def submit(os_release: str) -> str:
+        module = "vobox.commands.submit.condor_submit"
+        monkeypatch.setattr(f"{module}.read_os_release", lambda: os_release)
+        text = "arguments = a$(OpSysVer) $(OPSYSMAJORVER:none) $(OPSYSANDVER)"
+        return FakeSubmitHost().make_job(f"{HEAD}{text}\nqueue\n").ad.text("Args")
+
+    assert submit("ID=debian\nNAME=Debian\nVERSION_ID=12\n") == "a1200 12 Debian12"
+    assert submit('ID=rocky\nNAME="Rocky Linux"\nVERSION_ID="9.4"\n') == "a904 9 Rocky9"
+    assert submit("") == "a none LINUX"
