@@ -16,7 +16,7 @@ from vobox.classad.literals import value_text
 # no zero can be a flag or a digit: trying both takes time that grows with the square of them
 _SPEC = re.compile(
     r"%(?P<flags>[-+ 0#']*)(?P<width>(?:[1-9]\d*)?)(?:\.(?P<precision>\d*))?"
-    r"[hlLqjzt]*(?P<letter>.)",
+    r"(?P<length>[hlLqjzt]*)(?P<letter>.)",
     re.DOTALL,
 )
 _STARRED = re.compile(r"%[-+ 0#']*(?:[1-9]\d*)?(?:\*|\.\*)")
@@ -56,6 +56,7 @@ class Format:
     width: int = 0
     precision: int | None = None
     after: str = ""
+    is_long: bool = False  #: ``%lx``: a negative number has 64 bits, not 32
 
     @property
     def wants_real(self) -> bool:
@@ -100,7 +101,9 @@ class Format:
     def _format_digits(self, value: int) -> str:
         if self.letter in _SIGNED:
             return str(abs(value))
-        return format(value & _BITS, {"o": "o", "x": "x", "X": "X"}.get(self.letter, "d"))
+        is_int = not self.is_long and -(1 << 31) <= value < 0
+        bits = (1 << 32) - 1 if is_int else _BITS
+        return format(value & bits, {"o": "o", "x": "x", "X": "X"}.get(self.letter, "d"))
 
     def _format_sign(self, negative: bool) -> str:
         if negative:
@@ -161,6 +164,7 @@ def parse_format(text: str) -> Format:
         width=width,
         precision=precision,
         after=text[found.end() :].replace("%%", "%"),
+        is_long=not set("lLqjzt").isdisjoint(found["length"]),
     )
 
 

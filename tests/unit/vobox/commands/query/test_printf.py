@@ -26,10 +26,25 @@ def in_c(form: str, value: object) -> str:
 def test_integers(flags: str, width: str, precision: str, letter: str, value: int) -> None:
     start = f"a%%<%{flags}{width}{precision}"
     expected = in_c(f"{start}ll{letter}>", ctypes.c_longlong(value))
-    assert parse_format(f"{start}{letter}>").format_integer(value) == expected
+    assert parse_format(f"{start}ll{letter}>").format_integer(value) == expected
     assert parse_format(f"{start}ld>").format_integer(value) == in_c(
         f"{start}lld>", ctypes.c_longlong(value)
     )
+
+
+@given(FLAGS, WIDTH, PRECISION, st.sampled_from("diouxX"), st.integers(-(2**31), 2**31 - 1))
+@settings(max_examples=200, deadline=None)
+def test_integers_of_32_bits(
+    flags: str, width: str, precision: str, letter: str, value: int
+) -> None:
+    form = f"<%{flags}{width}{precision}{letter}>"
+    assert parse_format(form).format_integer(value) == in_c(form, ctypes.c_int(value))
+
+
+@pytest.mark.parametrize("letter", "diuxX")
+def test_more_than_32_bits_are_printed_all_the_same(letter: str) -> None:
+    whole = in_c(f"%ll{letter}", ctypes.c_longlong(2**40 + 1))
+    assert parse_format(f"%{letter}").format_integer(2**40 + 1) == whole
 
 
 @given(FLAGS, WIDTH, PRECISION, st.sampled_from("eEfFgG"), st.floats(allow_nan=False))
