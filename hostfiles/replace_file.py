@@ -6,6 +6,8 @@ is empty after the next start.
 
 import os
 
+from .regular_file import open_regular
+
 
 def replace_file(path: "os.PathLike[str] | str", text: str, mode: int = 0o644) -> None:
     """Write ``text`` into a new file beside ``path``, and put it into its place.
@@ -19,7 +21,7 @@ def replace_file(path: "os.PathLike[str] | str", text: str, mode: int = 0o644) -
         OSError: the old content is still there.
     """
     fresh = f"{os.fspath(path)}.new"
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    handle = open_regular(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with open(handle, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

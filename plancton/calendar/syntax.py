@@ -18,6 +18,8 @@ from datetime import date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from hostfiles.regular_file import open_regular
+
 from .periods import DAY_MINUTES, WEEK_MINUTES, Calendar, Dated, Period, Weekly
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -60,7 +62,7 @@ def find_zone(name: str) -> tzinfo:
         return timezone.utc
     try:
         if name.startswith("/"):
-            with open(name, "rb") as file:
+            with open(name, "rb", opener=open_regular) as file:
                 return ZoneInfo.from_file(file, key=name)
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, OSError, ValueError) as error:

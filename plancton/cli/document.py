@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from hostfiles.regular_file import open_regular
 from plancton.daemon.lock import running_pid
 from plancton.errors import EngineError, ExitCode
 from plancton.paths import Paths
@@ -16,7 +17,8 @@ if TYPE_CHECKING:  # status loads no library of the configuration
 def read_document(paths: Paths) -> dict[str, Any] | None:
     """Return the document as written; None if there is none that can be read."""
     try:
-        document = json.loads(paths.status.read_text(encoding="utf-8"))
+        with open(paths.status, encoding="utf-8", opener=open_regular) as file:
+            document = json.load(file)
     except (OSError, ValueError):
         return None
     return document if _is_usable(document) else None

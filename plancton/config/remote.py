@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from hostfiles.regular_file import open_regular
 from hostfiles.replace_file import replace_file
 from plancton.errors import ConfigError
 from plancton.paths import hide_password
@@ -215,7 +216,8 @@ class RemoteConfig:
 
     def _read_kept(self) -> None:
         try:
-            content = json.loads(self._kept.read_text(encoding="utf-8"))
+            with open(self._kept, encoding="utf-8", opener=open_regular) as file:
+                content = json.load(file)
             if content["url"] != self._origin.url:
                 return
             self._good, self._etag = self._parse(content["text"]), str(content["etag"])

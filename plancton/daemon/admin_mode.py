@@ -12,8 +12,10 @@ The daemon removes ``retry`` when it has done it.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from hostfiles.regular_file import open_regular
 from plancton.errors import PlanctonError
 from plancton.model import Mode
 
@@ -21,6 +23,7 @@ from plancton.model import Mode
 _MAX_FLAG = 100
 #: Later than any deadline, in seconds since 1970, and early enough for a date.
 _LAST_MOMENT = 1e11
+_MAKE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
 class AdminFlags:
@@ -53,7 +56,7 @@ class AdminFlags:
         What cannot be read, or is no such time, is none.
         """
         try:
-            with self._drain.open(encoding="ascii") as file:
+            with open(self._drain, encoding="ascii", opener=open_regular) as file:
                 value = float(file.read(_MAX_FLAG))
         except (OSError, ValueError):
             return None
@@ -106,8 +109,8 @@ class AdminFlags:
 def _set(flag: Path, text: str = "") -> None:
     try:
         flag.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flag.touch(mode=0o600)
-        flag.write_text(text, encoding="ascii")
+        with open(open_regular(flag, _MAKE, 0o600), "w", encoding="ascii") as file:
+            file.write(text)
     except OSError as error:
         raise PlanctonError(f"{flag}: cannot be written: {error.strerror}") from error
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from hostfiles.regular_file import open_regular
 from plancton.config.model import Config
 from plancton.model import History
 
@@ -37,7 +38,8 @@ def save(path: Path, history: History, boot: str) -> None:
     """Write the history to ``path``; ``boot`` is the kernel's boot id.  Raises OSError."""
     kept = _HISTORY.dump_python(history, mode="json", include=set(_KEPT))
     fresh = path.with_name(path.name + ".new")
-    fresh.write_text(json.dumps({"version": _VERSION, "boot": boot, **kept}), encoding="utf-8")
+    with open(fresh, "w", encoding="utf-8", opener=open_regular) as file:
+        file.write(json.dumps({"version": _VERSION, "boot": boot, **kept}))
     fresh.replace(path)
 
 
@@ -47,7 +49,8 @@ def load(path: Path, config: Config, now: float, boot: str) -> History:
     No wait is longer than the configuration of today allows.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with open(path, encoding="utf-8", opener=open_regular) as file:
+            content = json.load(file)
         if content["version"] != _VERSION or content["boot"] != boot:
             return History()
         found = select_kept(_HISTORY.validate_python(content))

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hostfiles.regular_file import open_regular
 from hostfiles.replace_file import replace_file
 from plancton.model import History, IdleRecord, IdleSince
 from plancton.policy.lifetime import AGES, MOST_LEVELS, WEEK_HOURS
@@ -76,7 +77,7 @@ class IdleStore:
         1970.
         """
         try:
-            with self._path.open(encoding="utf-8") as file:
+            with open(self._path, encoding="utf-8", opener=open_regular) as file:
                 content = json.loads(file.read(_MAX_SIZE))
             if content["version"] != _VERSION:
                 raise ValueError("it is of another version")

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from hostfiles.private_directory import make_private_directory
+from hostfiles.regular_file import open_regular
 from plancton.errors import AlreadyRunning, PlanctonError
 from plancton.paths import Paths
 
@@ -29,7 +30,7 @@ class DaemonLock:
         _make(self._paths.rundir)
         path = _lock_file(self._paths)
         try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            handle = open_regular(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise PlanctonError(f"{path}: cannot be opened: {error.strerror}") from error
         if not _lock(handle):
@@ -43,7 +44,8 @@ class DaemonLock:
         os.write(handle, f"{os.getpid()}\n".encode())
         self._handle = handle
         try:
-            self._paths.pidfile.write_text(f"{os.getpid()}\n", encoding="ascii")
+            with open(self._paths.pidfile, "w", encoding="ascii", opener=open_regular) as file:
+                file.write(f"{os.getpid()}\n")
         except OSError as error:
             self.release()
             raise PlanctonError(
@@ -66,7 +68,7 @@ def running_pid(paths: Paths) -> int | None:
     """
     path = _lock_file(paths)
     try:
-        handle = os.open(path, os.O_RDONLY)
+        handle = open_regular(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hostfiles.regular_file import open_regular
 from plancton import __version__
 from plancton.config.model import Config, list_notes
 from plancton.config.reload import ConfigWatch
@@ -123,7 +124,8 @@ def build_document(
 def write_document(path: Path, content: dict[str, Any]) -> None:
     """Write the document in one step, so that no reader sees half of it.  Raises OSError."""
     fresh = path.with_name(path.name + ".new")
-    fresh.write_text(json.dumps(content), encoding="utf-8")
+    with open(fresh, "w", encoding="utf-8", opener=open_regular) as file:
+        file.write(json.dumps(content))
     fresh.replace(path)
 
 

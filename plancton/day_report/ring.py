@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hostfiles.regular_file import open_regular
 from plancton.metrics.series import EVICTIONS
 
 ROWS = 1440
@@ -52,7 +53,7 @@ def write_row(path: Path, row: Minute) -> None:
 
     Raises OSError.
     """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    handle = open_regular(path, os.O_RDWR | os.O_CREAT)
     try:
         if os.pread(handle, len(_HEAD), 0) != _HEAD:
             os.ftruncate(handle, 0)
@@ -71,7 +72,8 @@ def read_rows(path: Path, now: float) -> list[Minute]:
 
     Raises OSError, WrongFormat.
     """
-    data = path.read_bytes()
+    with open(path, "rb", opener=open_regular) as file:
+        data = file.read()
     if not data.startswith(_HEAD):
         raise WrongFormat(f"{path}: not a day file of this version")
     rows = []

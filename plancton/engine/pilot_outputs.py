@@ -6,6 +6,8 @@ import contextlib
 import re
 from pathlib import Path
 
+from hostfiles.regular_file import open_regular
+
 from .pilot_spec import NAME_PREFIX
 
 #: Bytes of a pilot's output that are kept, from its end.
@@ -26,7 +28,8 @@ class PilotOutputs:
         if not output:
             return
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._find(name).write_bytes(output[-OUTPUT_KEPT:])
+        with open(self._find(name), "wb", opener=open_regular) as file:
+            file.write(output[-OUTPUT_KEPT:])
         for log in self._list_files()[:-OUTPUTS_KEPT]:
             log.unlink(missing_ok=True)
 
@@ -39,7 +42,7 @@ class PilotOutputs:
         if not _NAME.fullmatch(name):
             return None  # no path may come out of a name
         try:
-            with open(self._find(name), "rb") as file:
+            with open(self._find(name), "rb", opener=open_regular) as file:
                 return file.read(OUTPUT_KEPT)
         except FileNotFoundError:
             return None
@@ -57,7 +60,7 @@ class PilotOutputs:
 
 def read_end(path: Path) -> bytes:
     """Return the end of a pilot's file of output; raises OSError."""
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=open_regular) as file:
         file.seek(0, 2)
         file.seek(max(0, file.tell() - OUTPUT_KEPT))
         return file.read(OUTPUT_KEPT)

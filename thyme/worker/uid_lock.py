@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from hostfiles.regular_file import open_regular
 from thyme.errors import NodeUnfit
 
 from .users import AUTOMATIC_USERS, FIRST_UID
@@ -78,7 +79,7 @@ class UidLock:
 def _lock(place: Path, number: int) -> int:
     """Lock a number: an open file, or -1 where a living worker has it. Raises OSError."""
     path = place / f"user-{FIRST_UID + number}"
-    handle = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    handle = open_regular(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -20,6 +20,7 @@ import sqlite3
 import time
 from pathlib import Path
 
+from hostfiles.regular_file import open_regular
 from vobox.jobs.status import IDLE, TRANSFERRING_OUTPUT
 
 log = logging.getLogger(__name__)
@@ -206,7 +207,7 @@ def _put_aside(path: Path, why: str) -> None:
 
 def _connect(path: Path) -> sqlite3.Connection:
     # it holds job messages, and these hold proxies
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    os.close(open_regular(path, os.O_CREAT | os.O_RDWR, 0o600))
     db = sqlite3.connect(path, isolation_level=None, timeout=30.0)
     try:
         db.execute("PRAGMA journal_mode=WAL")

@@ -20,6 +20,7 @@ from pathlib import Path
 os.environ.setdefault("CONDOR_CONFIG", "/dev/null")
 
 from hostfiles.private_directory import check_shared_directory, make_private_directory
+from hostfiles.regular_file import open_regular
 from thyme import privileges
 from thyme.arguments import read_broker_url
 from thyme.broker import connect
@@ -190,9 +191,12 @@ def _lock_spool(spool: Path) -> int:
     """Lock the spool, so that no other schedd uses it, and return the lock's descriptor."""
     try:
         make_private_directory(spool)
-        lock = os.open(spool / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise CannotServe(f"spool {spool}: {error.strerror}") from error
+    try:
+        lock = open_regular(spool / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError as error:
+        raise CannotServe(f"spool {spool}: lock {error.strerror}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

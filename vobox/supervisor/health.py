@@ -11,6 +11,8 @@ import subprocess
 import time
 from typing import Any, Dict, Optional, Tuple
 
+from hostfiles.regular_file import open_regular
+
 from .credentials import check_credentials
 from .run import STATUS_FILE
 from .settings import Settings
@@ -31,11 +33,20 @@ def check_health(settings: Settings) -> Tuple[int, str]:
 def read_status(directory: str) -> Optional[Dict[str, Any]]:
     """Read the status file; None if there is none that can be read."""
     try:
-        with open(os.path.join(directory, STATUS_FILE)) as file:
+        with open(os.path.join(directory, STATUS_FILE), opener=open_regular) as file:
             content = json.load(file)
     except (OSError, ValueError):
         return None
-    return content if isinstance(content, dict) else None
+    return content if isinstance(content, dict) and _is_status(content) else None
+
+
+def _is_status(content: Dict[str, Any]) -> bool:
+    pid, texts = content.get("pid"), ("state", "problem", "renewal_problem")
+    return (
+        isinstance(pid, int)
+        and 0 < pid < 2**31
+        and all(isinstance(content.get(name), str) for name in texts)
+    )
 
 
 def find_problem(settings: Settings, status: Optional[Dict[str, Any]]) -> str:

@@ -10,6 +10,7 @@ import stat
 import sys
 from typing import Dict, List
 
+from hostfiles.regular_file import open_regular
 from vobox.client.client import COMMANDS
 
 #: Every user may run them.
@@ -48,7 +49,7 @@ def write_commands(directory: str, python: str) -> List[str]:
             os.unlink(os.path.join(directory, old))
     for name, module in names.items():
         path = os.path.join(directory, name)
-        with open(path + ".new", "w") as file:
+        with open(path + ".new", "w", opener=open_regular) as file:
             file.write(_TEXT.format(python=python, root=root, module=module))
             os.fchmod(file.fileno(), _MODE)
         os.rename(path + ".new", path)

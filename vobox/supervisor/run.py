@@ -7,6 +7,8 @@ import signal
 import subprocess
 from typing import Any, Callable, Dict, Optional, Tuple
 
+from hostfiles.regular_file import open_regular
+
 from . import renewal
 from .ce import find_lacking, find_recipe
 from .credentials import Credential, CredentialCheck
@@ -283,7 +285,7 @@ class Supervisor:
         self._status = status
         path = os.path.join(self._settings.directory, STATUS_FILE)
         try:
-            with open(path + ".new", "w") as file:
+            with open(path + ".new", "w", opener=open_regular) as file:
                 json.dump(status, file)
             os.rename(path + ".new", path)
         except OSError as error:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from hostfiles.private_directory import check_private_directory, make_private_directory
+from hostfiles.regular_file import open_regular
 from plancton.engine.job_features import Features
 from plancton.engine.pilot_spec import NAME_PREFIX, PilotSpec
 
@@ -119,7 +120,8 @@ class PilotFiles:
                 file.unlink(missing_ok=True)
             elif file.parent.is_dir():
                 fresh = file.with_name(f".{file.name}.new")
-                fresh.write_text(text, encoding="utf-8")
+                with open(fresh, "w", encoding="utf-8", opener=open_regular) as told:
+                    told.write(text)
                 fresh.chmod(0o644)
                 fresh.replace(file)
 
@@ -176,7 +178,8 @@ class PilotFiles:
             until = min(until, known)
         fresh = self.path / "stop.json.new"
         try:
-            fresh.write_text(json.dumps({"until": until}), encoding="utf-8")
+            with open(fresh, "w", encoding="utf-8", opener=open_regular) as file:
+                file.write(json.dumps({"until": until}))
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -186,7 +189,8 @@ class PilotFiles:
 
     def _load(self, name: str) -> dict[str, Any]:
         try:
-            loaded = json.loads((self.path / name).read_text(encoding="utf-8"))
+            with open(self.path / name, encoding="utf-8", opener=open_regular) as file:
+                loaded = json.load(file)
         except (OSError, ValueError):
             return {}
         return loaded if isinstance(loaded, dict) else {}

@@ -253,13 +253,18 @@ def test_half_made_and_half_removed_directories_are_cleared_at_the_next_start(
     place.clean()
 
 
+@pytest.mark.parametrize("is_pipe", [False, True], ids=["text", "pipe"])
 def test_a_damaged_record_is_an_end_of_unknown_code_and_not_a_crash(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: Place, monkeypatch: pytest.MonkeyPatch, is_pipe: bool
 ) -> None:
     directory = place.pilots / "plancton-worker-broken"
     directory.mkdir(parents=True)
-    (directory / "state.json").write_text("{")
-    (directory / "exit.json").write_text('{"code": "seven"}')
+    if is_pipe:
+        for name in ("state.json", "exit.json", "output", "stop.json"):
+            os.mkfifo(directory / name)
+    else:
+        (directory / "state.json").write_text("{")
+        (directory / "exit.json").write_text('{"code": "seven"}')
     monkeypatch.setattr(process_module, "CREATION_GRACE", 0.0)
     pilot = place.look("plancton-worker-broken")
     assert (pilot.state, pilot.exit_code) == (PilotState.EXITED, None)

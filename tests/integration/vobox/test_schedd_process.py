@@ -1,5 +1,6 @@
 """The real schedd: started, ended, killed, and a second one beside it."""
 
+import os
 import random
 import re
 import signal
@@ -119,6 +120,19 @@ def test_a_directory_that_others_may_change_is_refused_with_one_line(
         f"{shared} is writable by others (mode 0777), so another user could change it\n"
     )
     assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("name", ["lock", "ledger.db"])
+def test_a_pipe_in_the_place_of_a_file_is_refused_with_one_line(
+    schedd: LiveSchedd, name: str
+) -> None:
+    schedd.spool.mkdir(mode=0o700)
+    os.mkfifo(schedd.spool / name)
+    done = other(schedd)
+    assert done.returncode == ExitCode.NODE_UNFIT
+    assert name in done.stderr
+    assert "is not a regular file; remove it" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_second_schedd_is_refused_with_one_line(schedd: LiveSchedd, tmp_path: Path) -> None:

@@ -197,6 +197,26 @@ def test_a_damaged_status_file_is_no_traceback(paths: Paths, damage: str) -> Non
     assert main.main([*places(paths), "force-stop"]) == ExitCode.OK
 
 
+@pytest.mark.parametrize("name", ["lock", "drain", "status.json"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_in_the_place_of_a_file_keeps_no_command_waiting(
+    paths: Paths, capsys: pytest.CaptureFixture[str], name: str, kind: str
+) -> None:
+    paths.rundir.mkdir()
+    path = paths.rundir / name
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    commands = {"lock": ("status", "stop", "drain"), "drain": ("drain",), "status.json": ()}[name]
+    for command in commands:
+        assert main.main([*places(paths), command]) == ExitCode.FAILED
+        told = capsys.readouterr().err
+        assert re.fullmatch(rf".*{path}: .*: is not a regular file; remove it\n", told)
+    if name != "lock":
+        assert main.main([*places(paths), "status"]) == ExitCode.NOT_RUNNING
+
+
 def test_stopping_what_does_not_run_is_done_already(
     paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:

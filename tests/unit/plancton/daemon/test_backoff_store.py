@@ -1,6 +1,7 @@
 """What a restarted daemon still knows of failing pilots and of missing work."""
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,18 @@ def test_a_damaged_file_is_reported_and_not_believed(
     with caplog.at_level(logging.WARNING, "plancton"):
         assert backoff_store.load(file, CONFIG, 1000.0, "b") == History()
     assert "cannot be used, back-offs begin again" in caplog.text
+
+
+def test_a_pipe_instead_of_the_file_is_reported_and_not_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "history.json"
+    os.mkfifo(file)
+    os.mkfifo(tmp_path / "history.json.new")
+    assert backoff_store.load(file, CONFIG, 1000.0, "b") == History()
+    assert "is not a regular file; remove it" in caplog.text
+    with pytest.raises(OSError, match="is not a regular file; remove it"):
+        backoff_store.save(file, History(), "b")
 
 
 def fail(rundir: Path) -> tuple[FakeNode, History]:

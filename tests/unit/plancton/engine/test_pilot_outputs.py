@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from plancton.engine.pilot_outputs import OUTPUT_KEPT, OUTPUTS_KEPT, PilotOutputs, read_end
 
 
@@ -42,6 +44,12 @@ def test_an_output_that_is_forgotten_during_the_list_does_not_end_it(tmp_path: P
     outputs.keep("plancton-worker-abcdef", b"text")
     (tmp_path / "plancton-worker-gone.log").symlink_to(tmp_path / "not there")
     assert outputs.list_names() == ["plancton-worker-abcdef"]
+
+
+def test_a_pipe_that_a_pilot_made_of_its_output_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "output")
+    with pytest.raises(OSError, match="is not a regular file"):
+        read_end(tmp_path / "output")
 
 
 def test_the_end_of_a_large_file_is_read(tmp_path: Path) -> None:

@@ -55,6 +55,20 @@ def test_a_vobox_that_does_not_run_is_not_healthy(tmp_path: Path) -> None:
     assert health.find_problem(settings, read) == "thyme-vobox does not run"
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", '{"pid": "x"}', '{"pid": 1}', '{"pid": 99999999999999999999}', None],
+)
+def test_a_status_file_that_is_none_is_not_believed(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / STATUS_FILE
+    if text is None:
+        os.mkfifo(path)
+    else:
+        path.write_text(text)
+    code, line = health.check_health(make_settings(tmp_path, CE="none"))
+    assert (code, line) == (1, "thyme-vobox does not run, or runs with another VOBOX_DIR")
+
+
 def test_a_bad_credential_is_named(tmp_path: Path) -> None:
     proxy = tmp_path / "proxy"
     assert find(tmp_path, "runs", X509_USER_PROXY=str(proxy)) == (
