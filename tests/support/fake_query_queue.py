@@ -30,6 +30,9 @@ class FakeQueue:
     def pause(self) -> None:
         """Nobody else waits."""
 
+    def begin_keeping_many(self) -> None:
+        """Nobody else keeps anything."""
+
     def read_jobs(
         self,
         clusters: Sequence[int] | None = None,

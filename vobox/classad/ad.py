@@ -140,6 +140,10 @@ class Ad(MutableMapping[str, str]):
         """Return ``pairs()`` by their names in lower case."""
         return self._items
 
+    def measure(self) -> int:
+        """Return how many characters and bytes of text this object keeps in memory."""
+        return sum(len(name) + len(text) for name, text in self._items.values())
+
     def texts(self) -> dict[str, str]:
         """Return ``pairs()`` as a plain mapping."""
         return dict(self._items.values())

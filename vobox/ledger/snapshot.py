@@ -66,6 +66,7 @@ class LedgerSnapshot:
         live: Live = _nothing,
         let_others: Callable[[], None] = lambda: None,
         file_waits: Mapping[int, str] | None = None,
+        begin_keeping_many: Callable[[], None] = lambda: None,
     ) -> None:
         """Open the ledger read-only and begin the one read transaction of this snapshot.
 
@@ -73,7 +74,8 @@ class LedgerSnapshot:
         ``live`` tell what only the schedd's memory holds; ``let_others`` is called now and then
         while an answer is made, so that other threads can run. Raises sqlite3.Error.
 
-        ``file_waits``: uid → which file the jobs in the queue of that owner wait for.
+        ``file_waits``: uid → which file the jobs in the queue of that owner wait for;
+        ``begin_keeping_many``: see ``QueueView``.
         """
         self._file_waits = file_waits or {}
         self.schedd_name = schedd_name
@@ -82,6 +84,7 @@ class LedgerSnapshot:
         self._slots = slots
         self._live = live
         self._let_others = let_others
+        self.begin_keeping_many = begin_keeping_many
         self._turn_began = time.monotonic()
         self._counts: dict[str, dict[int, int]] | None = None
         self._db = sqlite3.connect(

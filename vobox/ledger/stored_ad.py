@@ -250,6 +250,13 @@ class StoredAd(Ad):
         if low not in self._deleted:
             self._deleted |= {low}
 
+    def measure(self) -> int:
+        """Return how many characters and bytes of text this object keeps in memory."""
+        if self._parsed is not None:
+            return super().measure()
+        row = sum(len(value) for value in self._row if isinstance(value, (str, bytes)))
+        return row + len(self._text)
+
     @property
     def _items(self) -> Items:  # type: ignore[override]
         """What ``Ad`` works on, parsed when it is first asked for."""

@@ -77,10 +77,15 @@ class OwnerSlots:
         self._held: Counter[int] = Counter()
 
     @contextmanager
-    def hold(self, uid: int, number: int = 1) -> Iterator[None]:
-        """Wait for so many slots of this user's, at most all, and keep them within the block."""
+    def hold(self, uid: int, number: int = 1, patience: float | None = None) -> Iterator[None]:
+        """Wait for so many slots of this user's, at most all, and keep them within the block.
+
+        Raises TimeoutError if that takes longer than ``patience`` (seconds; None: no limit).
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._held[uid] + number <= self._each)
+            are_free = lambda: self._held[uid] + number <= self._each  # noqa: E731
+            if not self._changed.wait_for(are_free, patience):
+                raise TimeoutError
             self._held[uid] += number
         try:
             yield

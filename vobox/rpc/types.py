@@ -80,6 +80,12 @@ class QueueView(Protocol):
     def pause(self) -> None:
         """Let others compute, if it is time; to be called often by who computes for long."""
 
+    def begin_keeping_many(self) -> None:
+        """Wait for the caller's other queries that keep many ads in memory until they are read.
+
+        Called at most once. Raises CommandRefused where they are not read in time.
+        """
+
     def read_jobs(
         self,
         clusters: Sequence[int] | None = None,

@@ -34,6 +34,10 @@ MAX_WORDS: Final = 2000
 #: Bytes of the files of one user's queries at once, or one larger file; in memory they take up to
 #: 30 times as much.
 MAX_FILES_BYTES: Final = 16 * 1024 * 1024
+#: Queries of one user at once that keep many ads in memory, up to 300 MB each.
+MAX_KEEPING: Final = 2
+#: Seconds that a further one waits for one of them to end.
+KEEPING_PATIENCE: Final = 30.0
 
 _WAITING: Final = (
     "condor_q: warning: output and user logs of your jobs wait for the submit host's files: {}\n"
@@ -80,6 +84,7 @@ class QueryService:
         self._clock = clock
         self._lock = FairLock()
         self._files = OwnerSlots(MAX_FILES_BYTES)
+        self._keeping = OwnerSlots(MAX_KEEPING)
 
     def answer(self, request: Request, now: float) -> Answer:
         """Answer a query, ``now`` (epoch seconds); the rest of a long answer is in ``more``."""
@@ -108,10 +113,19 @@ class QueryService:
                 if request.caller is not None:
                     request.caller.keep_waiting()
 
+        def begin_keeping_many() -> None:
+            try:
+                with self._lock.let_go():
+                    slot = self._keeping.hold(request.uid, patience=KEEPING_PATIENCE)
+                    held.enter_context(slot)
+            except TimeoutError:
+                text = f"{MAX_KEEPING} other large queries of yours are not read yet; try again"
+                raise CommandRefused(text) from None
+
         try:
             view = LedgerSnapshot(
                 self._path, self._schedd_name, self._address, self._trouble(),
-                self._slots, self._live, let_others, waits,
+                self._slots, self._live, let_others, waits, begin_keeping_many,
             )  # fmt: skip
         except sqlite3.Error as error:
             yield self._report_failure(error)

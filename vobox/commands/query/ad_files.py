@@ -92,6 +92,10 @@ class FileView:
         """Let others compute, if it is time."""
         self._schedd.pause()
 
+    def begin_keeping_many(self) -> None:
+        """Wait for the caller's other queries that keep many ads."""
+        self._schedd.begin_keeping_many()
+
     def read_history(
         self, clusters: Sequence[int] | None = None, oldest_first: bool = False
     ) -> Iterator[Ad]:

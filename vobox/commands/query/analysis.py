@@ -12,6 +12,8 @@ from vobox.jobs.requirements import is_clause_met, remove_added_clause
 from vobox.jobs.status import HELD, IDLE, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT
 from vobox.rpc.types import QueueView
 
+from .kept_ads import keep_ads
+
 #: CPU seconds that an analysis may take: an expression may be slow, and pilots are thousands.
 MAX_SECONDS: Final = 2.0
 _AT_WORK: Final = (RUNNING, SUSPENDED, TRANSFERRING_OUTPUT)
@@ -24,7 +26,7 @@ def render_analysis(
 
     ``now``: epoch seconds; ``are_queued``: they are jobs of this schedd, not of a file.
     """
-    pilots = list(view.read_slots())
+    pilots = list(keep_ads(view.read_slots(), view))
     texts = [pilot.texts() for pilot in pilots]
     deadline = time.thread_time() + MAX_SECONDS
     for ad in jobs:

@@ -21,6 +21,7 @@ from vobox.rpc.types import Answer, OwnerFiles, QueueView, Request
 
 from .ad_files import AdCount, read_ads_from, read_file, read_history
 from .condor_history_options import COMMAND_LINE
+from .kept_ads import keep_ads
 from .output import Output, parse_limit, stream_answer, warn_if_outdated
 from .selection import Selection
 from .tables import HISTORY_HEADER, TableRows
@@ -50,7 +51,7 @@ def answer(
 
     def find() -> Iterator[Ad]:
         scanned = _limit_scan(ads(), query, evaluator)
-        in_order = _reverse(scanned) if query.reverses else scanned
+        in_order = _reverse(scanned, view) if query.reverses else scanned
         return query.selection.filter(in_order, evaluator)
 
     stderr = "" if query.file else warn_if_outdated("condor_history", view)
@@ -200,15 +201,15 @@ def _limit_scan(ads: Iterator[Ad], query: _Query, evaluator: Evaluator) -> Itera
     return ads
 
 
-def _reverse(ads: Iterator[Ad]) -> Iterator[Ad]:
+def _reverse(ads: Iterator[Ad], view: QueueView) -> Iterator[Ad]:
     """Return the jobs in the other order; raises TooLarge for more than memory should hold."""
     count = AdCount("-forwards with -since or -scanlimit looks at")
     found = []
-    for ad in ads:
+    for ad in keep_ads(ads, view):
         count.add_job()
-        count.add_attributes(len(ad))
         found.append(ad)
-    return reversed(found)
+    while found:
+        yield found.pop()
 
 
 def _not_yet(evaluator: Evaluator, since: str) -> Callable[[Ad], bool]:

@@ -26,6 +26,7 @@ from .ad_files import FileView, read_ads_from
 from .analysis import render_analysis
 from .batch import render_batch_table
 from .condor_q_options import COMMAND_LINE, USAGE
+from .kept_ads import keep_ads
 from .output import Output, parse_positive, stream_answer, warn_if_outdated
 from .print_format import BadPrintFormat, PrintFormat
 from .print_functions import FUNCTIONS, QUEUE_FUNCTIONS
@@ -240,13 +241,15 @@ def _render_print_format(
         return query.selection.find(view, evaluator)
 
     try:
-        ads = table.sort(find(), evaluator) if table.group_by else None
+        ads = table.sort(keep_ads(find(), view), evaluator) if table.group_by else None
     except BadPrintFormat as bad:
         raise EarlyExit(f"Error: -print-format: {bad}\n") from None
     if table.title:
         yield _render_title(query, view, evaluator)
     if table.columns:
-        rows = table.render(find if ads is None else lambda: ads, evaluator, measured=True)
+        # of a copy: what a kept ad was asked for would stay in memory
+        again = find if ads is None else lambda: (ad.copy() for ad in ads)
+        rows = table.render(again, evaluator, measured=True)
         yield from query.output.fit_rows(rows, request.env)
     if table.summary:
         counts = _count_statuses(query, view, evaluator)

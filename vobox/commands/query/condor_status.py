@@ -38,7 +38,8 @@ from .condor_status_tables import (
     render_submitter_table,
 )
 from .daemon_ads import build_collector_ad, build_master_ads, build_schedd_ad, build_submitter_ads
-from .output import Output, parse_limit
+from .kept_ads import keep_ads
+from .output import Output, parse_limit, stream_answer
 
 _KINDS: Final = {"startd": "slots", "slots": "slots", "schedd": "schedd"} | {
     name: name
@@ -83,11 +84,13 @@ def answer(
     ads = _select(query, view, evaluator, now)
     table = query.output.print_format
     if table is not None:
-        rows = table.render(lambda: ads, evaluator, measured=True)
-        return Answer("".join(query.output.fit_rows(rows, request.env)), table.warnings)
-    text = _render(query, ads, evaluator)
+        rows = table.render(lambda: _pausing(ads, view), evaluator, measured=True)
+        return stream_answer(query.output.fit_rows(rows, request.env), table.warnings)
+    if not query.output.is_table:
+        return stream_answer(query.output.render(lambda: _pausing(ads, view)))
+    text = _render_table(query, ads, evaluator)
     width = query.output.read_width(request.env)
-    return Answer(_fit_rows(text, width) if width and query.output.is_table else text)
+    return Answer(_fit_rows(text, width) if width else text)
 
 
 @dataclass
@@ -150,9 +153,8 @@ def _apply_value(name: str, value: str, query: _Query) -> None:
 def _select(query: _Query, view: QueueView, evaluator: Evaluator, now: float) -> list[Ad]:
     """Return the ads that were asked for, in order; raises EarlyExit if ``-direct`` finds none."""
     names = {name.lower() for name in query.names}
-    ads = [
-        ad for ad in _pausing(_find_ads(query.kind, view, now), view) if _is_named(ad, names, view)
-    ]
+    found = keep_ads(_find_ads(query.kind, view, now), view)
+    ads = [ad for ad in _pausing(found, view) if _is_named(ad, names, view)]
     if query.direct:
         ads = [ad for ad in ads if _is_named(ad, {query.direct.lower()}, view)]
         if not ads:
@@ -211,9 +213,7 @@ def _is_named(ad: Ad, names: Set[str], view: QueueView) -> bool:
     return not names.isdisjoint((ad.text("Name").lower(), machine, machine.partition(".")[0]))
 
 
-def _render(query: _Query, ads: list[Ad], evaluator: Evaluator) -> str:
-    if not query.output.is_table:
-        return "".join(query.output.render(lambda: ads))
+def _render_table(query: _Query, ads: list[Ad], evaluator: Evaluator) -> str:
     if query.kind == "schedd":
         return render_schedd_table(ads, query.totals_only)
     if query.kind == "run":

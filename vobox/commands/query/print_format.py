@@ -239,7 +239,8 @@ class PrintFormat:
         for ad in ads:
             if len(keyed) >= MAX_SORTED:
                 raise BadPrintFormat(f"GROUP BY sorts at most {MAX_SORTED} jobs; select fewer")
-            values = (evaluator.value(ad, each) for each in self.group_by)
+            read = ad.copy()  # what a kept ad was asked for would stay in memory
+            values = (evaluator.value(read, each) for each in self.group_by)
             key = "".join(value_text(value, quoted=True) + "\n" for value in values)
             keyed.append((key, len(keyed), ad))
         return [ad for _key, _number, ad in sorted(keyed, key=lambda each: each[:2])]

@@ -237,6 +237,30 @@ def test_files_of_one_users_queries_are_in_memory_one_after_the_other(
         assert second.result(60.0) == "ClusterId = 3\n\n" * 20_000
 
 
+def test_of_one_users_queries_two_at_once_keep_many_jobs(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_service, "KEEPING_PATIENCE", 0.01)
+    table = tmp_path / "table"
+    table.write_text("SELECT\nClusterId\nCmd\nArgs\nIwd\nEnvironment\nGROUP BY Iwd\n")
+    sorting = ("-print-format", str(table))
+    unread = [site.ask(*sorting) for _ in range(2)]
+    assert all(answer.more for answer in unread)
+    why = "Error: condor_q: 2 other large queries of yours are not read yet; try again\n"
+    refused = site.ask(*sorting)
+    assert (refused.stdout, refused.stderr, refused.code) == ("", why, 1)
+    assert whole(site.ask("-af", "ClusterId")).count("\n") == JOBS  # keeps none
+    assert whole(unread[0]).count("/bin/sleep") == JOBS
+    assert whole(site.ask(*sorting)).count("/bin/sleep") == JOBS
+
+
+def test_queries_of_few_jobs_are_not_counted(site: Site, tmp_path: Path) -> None:
+    table = tmp_path / "table"
+    table.write_text("SELECT\nClusterId PRINTF %4000d\nWHERE ClusterId < 50\nGROUP BY Iwd\n")
+    answers = [site.ask("-print-format", str(table)) for _ in range(5)]
+    assert [whole(answer).count("\n") for answer in answers] == [4 + 50] * 5
+
+
 def test_a_ledger_that_is_gone_is_an_error_and_not_an_empty_queue(site: Site) -> None:
     site.ledger.path.rename(site.ledger.path.with_suffix(".away"))
     answer = site.ask("-af", "ClusterId")

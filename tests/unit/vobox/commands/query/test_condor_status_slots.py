@@ -309,3 +309,14 @@ def test_eight_thousand_slots_are_one_answer() -> None:
     names = out(condor_status, queue, "-af", "Machine").split()
 
     assert names == [f"n{number}" for number in range(8000)]
+
+
+@pytest.mark.parametrize("form", ["-af", "-long"])
+def test_a_long_answer_comes_in_pieces(form: str) -> None:
+    names = ["Name"] * 1000
+    many = FakeQueue(machines=[Ad({"Name": f'"slot1@node{number}"'}) for number in range(10_000)])
+    answer = ask(condor_status, many, form, *(names[:-1] if form == "-af" else []))
+    assert answer.more is not None
+    assert len(answer.stdout) < 200_000
+    rest = "".join(part.stdout for part in answer.more)
+    assert (answer.stdout + rest).count("slot1@node9999") == (999 if form == "-af" else 1)
