@@ -12,7 +12,7 @@ from plancton.config.model import Config
 from plancton.config.reload import ConfigWatch
 from plancton.engine import job_features, pilot_spec
 from plancton.engine.base import Engine
-from plancton.errors import EngineError, EngineUnavailable, PlanctonError
+from plancton.errors import EngineError, PlanctonError
 from plancton.model import (
     Decision,
     EndedPilot,
@@ -217,20 +217,21 @@ class ControlLoop:
             return Prepared(), None, problem
         try:
             return self._engine.prepare(self._config.config, self.facts), pilots, ""
-        except EngineUnavailable as error:
+        except EngineError as error:
             self._note_silence(error)
             return Prepared(), None, str(error)
 
     def _list(self) -> tuple[tuple[Pilot, ...] | None, str]:
         try:
             pilots = self._engine.list_pilots()
-        except EngineUnavailable as error:
+        except EngineError as error:
             self._note_silence(error)
             return None, str(error)
         self._problems.report("engine", "")
         return pilots, ""
 
-    def _note_silence(self, error: EngineUnavailable) -> None:
+    def _note_silence(self, error: EngineError) -> None:
+        # An engine that answers with an error tells as little as one that is silent.
         self._problems.report("engine", f"the engine does not answer: {error}")
 
     def _load(self) -> HostLoad:
@@ -239,7 +240,7 @@ class ControlLoop:
             try:
                 usage = self._engine.read_usage()
                 self._usage = dict(usage.pilots)
-            except EngineUnavailable:
+            except EngineError:
                 self._usage = {}
         return self._sensors.read_load(usage, self._clock.now())
 
@@ -328,7 +329,7 @@ class ControlLoop:
             return
         try:
             self._engine.share_cpu(dict(decision.weights))
-        except EngineUnavailable as error:
+        except EngineError as error:
             self._note_silence(error)
 
     def _tell_end(self, pilots: tuple[Pilot, ...]) -> None:

@@ -80,7 +80,8 @@ class DockerEngine:
         self._outputs = outputs
         self._events: EventWatch | None = None
         self._facts: EngineFacts | None = None
-        self._group: PilotGroup | None = None
+        #: and the engine's cgroup driver that it is for
+        self._group: tuple[PilotGroup | None, str] = (None, "")
         self._protection: Protection | None = None
         self._usage = UsageReader(self._api.read_stats)
         self._updates = FeatureUpdates(self._api.put_files)
@@ -237,7 +238,7 @@ class DockerEngine:
             self._api.open_events,
             wake,
             self._note_event,
-            self._inspections.forget_all,
+            self._note_lost_events,
             self._images.forget_known,
         )
 
@@ -410,23 +411,30 @@ class DockerEngine:
 
     # The owner's protection
 
+    def _note_lost_events(self, was_away: bool) -> None:
+        self._inspections.forget_all()
+        if was_away:  # it may have come back with other settings (daemon.json)
+            self._facts = None
+
     def _read_engine_facts(self) -> EngineFacts:
-        if self._facts is None:
-            self._facts = self._api.read_facts()
-            _log.info("engine: %s at %s", self._facts.name, self.place)
-        return self._facts
+        facts = self._facts
+        if facts is None:
+            self._facts = facts = self._api.read_facts()
+            _log.info("engine: %s at %s", facts.name, self.place)
+        return facts
 
     def _find_group(self) -> PilotGroup:
-        if self._group is None:
-            driver = self._read_engine_facts().cgroup_driver
-            self._group = PilotGroup(
-                self._cgroup_root, self._group_name, driver, find_property_setter()
-            )
-        return self._group
+        driver = self._read_engine_facts().cgroup_driver
+        group, known = self._group
+        if group is None or driver != known:
+            group = PilotGroup(self._cgroup_root, self._group_name, driver, find_property_setter())
+            self._group = group, driver
+        return group
 
     def _release_cpu(self, container_id: str) -> None:
-        if self._group is not None:
-            self._group.release_cpu(container_id)
+        group, _driver = self._group
+        if group is not None:
+            group.release_cpu(container_id)
 
     def _find_parent(self) -> str:
         return format_parent(self._group_name, self._read_engine_facts().cgroup_driver)

@@ -30,7 +30,8 @@ class EventWatch:
     """A thread that reads the engine's events.
 
     ``note`` gets each event about one of Plancton's containers and says whether the loop should
-    make a pass; ``lost`` is called when events may have been missed, ``image_changed`` for images.
+    make a pass; ``lost`` is called when events may have been missed, and told whether the engine
+    was away; ``image_changed`` is called for images.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class EventWatch:
         open_stream: Callable[[], Iterator[dict[str, Any]]],
         wake: Callable[[], None],
         note: Callable[[ContainerEvent], bool],
-        lost: Callable[[], None],
+        lost: Callable[[bool], None],
         image_changed: Callable[[], None],
     ) -> None:
         self._open_stream, self._wake = open_stream, wake
@@ -59,19 +60,21 @@ class EventWatch:
         self._thread.join(1.0)
 
     def _run(self) -> None:
-        wait = RETRY
+        wait, was_away = RETRY, False
         while not self._closing.is_set():
             try:
                 stream = self._open_stream()
             except EngineError:
                 # Listing the pilots fails with the same error, and reports it.
+                was_away = True
                 self._closing.wait(wait)
                 wait = min(RETRY_MAX, 2 * wait)
                 continue
             with self._lock:
                 self._stream = stream
             # Pilots may have ended while no events were read; and the engine is back.
-            self._lost()
+            self._lost(was_away)
+            was_away = False
             self._image_changed()
             self._wake()
             any_event = self._listen(stream)

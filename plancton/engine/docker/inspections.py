@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from plancton.errors import EngineRefused, NotThere
+
 from .events import ContainerEvent
 from .listing import OUT_OF_MEMORY, Inspection, ListedContainer, parse_inspection
 
@@ -35,7 +37,8 @@ class Inspections:
     def get(self, row: ListedContainer) -> Inspection:
         """Return the inspection of a container; asks the engine only for what is not known.
 
-        Raises NotThere, EngineUnavailable.
+        Raises NotThere, EngineUnavailable.  Of one that the engine cannot inspect, only the state
+        in the list is known; the engine answers so where a container's files are damaged.
 
         An event reports an end with its exit code.  Docker's list shows it a little
         later, and its inspection waits until the container is cleaned up: a replacement
@@ -47,7 +50,12 @@ class Inspections:
         if reported is not None:
             return reported
         if known is None or known.state != row.state:
-            known = parse_inspection(self._inspect(row.id))
+            try:
+                known = parse_inspection(self._inspect(row.id))
+            except NotThere:
+                raise
+            except EngineRefused:
+                return Inspection(row.state, None, None, None, None, "")
             with self._lock:
                 self._known[row.id] = known
         return known

@@ -102,9 +102,18 @@ class Inspection:
 
 
 def parse_list(listed: Iterable[Mapping[str, Any]]) -> list[ListedContainer]:
-    """Return the pilots' containers of a list, found by their labels alone."""
-    names = ((one, (one.get("Labels") or {}).get(container_body.PILOT, "")) for one in listed)
-    return [_make_row(one, name) for one, name in names if name.startswith(NAME_PREFIX)]
+    """Return the pilots' containers of a list, found by their labels.
+
+    A copy that somebody made of a pilot (``docker commit``) has its labels, too: of several, the
+    pilot is the one with its name.
+    """
+    found: dict[str, ListedContainer] = {}
+    for one in listed:
+        name = (one.get("Labels") or {}).get(container_body.PILOT, "")
+        named = any(other.partition(".")[0] == name for other in _list_names(one))
+        if name.startswith(NAME_PREFIX) and (named or name not in found):
+            found[name] = _make_row(one, name)
+    return list(found.values())
 
 
 def parse_old_list(listed: Iterable[Mapping[str, Any]]) -> list[ListedContainer]:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from plancton.engine.pilot_spec import PilotSpec
-from plancton.errors import EngineUnavailable, NoSuchImage
+from plancton.errors import EngineRefused, EngineUnavailable, NoSuchImage
 from plancton.model import Pilot, PilotState
 
 #: Seconds for which a start is believed in after the engine did not answer: it may have
@@ -64,7 +64,7 @@ class Starts:
 
     ``launch`` creates and starts one container and returns when that runs.
 
-    It raises NotStarted, NoSuchImage or EngineUnavailable.  ``done(name, asked)`` is
+    It raises NotStarted, EngineRefused or EngineUnavailable.  ``done(name, asked)`` is
     called after each that succeeded, ``wake`` when the loop should make a pass.
     """
 
@@ -180,6 +180,9 @@ class Starts:
             # No fault of the pilot nor of the node: it is asked for again when there is one.
             with self._lock:
                 self._drop(name)
+        except EngineRefused as error:
+            with self._lock:
+                self._fail(start, NotStarted(None, f"not started: {error}"))
         except EngineUnavailable:
             with self._lock:
                 start.doubted = time.monotonic()

@@ -9,7 +9,7 @@ import pytest
 from plancton.config.model import Config
 from plancton.daemon.control_loop import CHECK_INTERVAL
 from plancton.engine.job_features import Features
-from plancton.errors import EngineError
+from plancton.errors import EngineError, EngineRefused
 from plancton.model import Mode, PilotState, Prepared, Protection, Trigger
 from tests.support.fake_node import GB, IDLE, FakeNode
 
@@ -197,6 +197,23 @@ def test_no_answer_of_the_engine_starts_nothing_and_the_reason_is_published(node
     node.engine.unavailable = ""
     node.loop.run_pass(Trigger.TIMER)
     assert node.engine.changes() == []
+
+
+@pytest.mark.parametrize("question", ["list_pilots", "prepare"])
+def test_an_engine_that_answers_with_an_error_ends_no_daemon(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch, question: str
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise EngineRefused("layer not retained")
+
+    node.loop.run_pass(Trigger.TIMER)
+    node.engine.changes()
+    with monkeypatch.context() as broken:
+        broken.setattr(node.engine, question, refuse)
+        look = node.loop.run_pass(Trigger.TIMER)
+    assert (look.pilots, look.engine_problem) == (None, "layer not retained")
+    assert node.engine.changes() == []
+    assert node.loop.run_pass(Trigger.TIMER).engine_problem == ""
 
 
 def test_after_a_failed_start_no_other_is_tried_in_that_pass(node: FakeNode) -> None:

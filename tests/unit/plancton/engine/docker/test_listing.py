@@ -70,6 +70,20 @@ def test_the_digest_of_the_label_comes_before_the_id_of_the_image() -> None:
     assert row.image == "sha256:i"
 
 
+@pytest.mark.parametrize("ours", [NAME, f"{NAME}.asked.1000.30"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_copy_of_a_pilot_does_not_hide_it(ours: str, order: int) -> None:
+    """``docker commit`` and ``docker run``: the copy has the labels of the pilot."""
+    copy = {**list_container("running", ("/debugging",)), "Id": "c2"}
+    (row,) = listing.parse_list([list_container("running", (f"/{ours}",)), copy][::order])
+    assert (row.id, row.name) == ("c1", NAME)
+
+
+def test_a_pilot_that_somebody_renamed_is_one() -> None:
+    (row,) = listing.parse_list([list_container("running", ("/bob",))])
+    assert row.name == NAME
+
+
 def test_that_a_pilot_was_asked_is_read_from_its_containers_name() -> None:
     renamed = listing.encode_stop_request(NAME, StopRequest(at=1000, grace=30.0))
     (row,) = listing.parse_list([list_container("running", (f"/{renamed}",))])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from plancton.config.model import Config
+from plancton.engine.docker.container_body import EngineFacts
 from plancton.engine.docker.engine import DockerEngine
 from plancton.engine.docker.starts import Starts
 from plancton.engine.pilot_outputs import PilotOutputs
@@ -43,6 +44,45 @@ def test_a_pilot_whose_first_container_did_not_start_is_still_starting(
     finally:
         go.set()
         engine._starts.close()
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"), [("running", PilotState.RUNNING), ("dead", PilotState.EXITED)]
+)
+def test_a_container_that_the_engine_cannot_inspect_is_as_it_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, shown: PilotState
+) -> None:
+    """As when its files are damaged; all others go on."""
+    engine = DockerEngine(f"unix://{tmp_path}/none.sock", "plancton", tmp_path)
+
+    def refuse(container: str) -> dict[str, Any]:
+        raise EngineRefused(f"open /var/lib/docker/overlay2/{container}: no such file or directory")
+
+    monkeypatch.setattr(engine._api, "list_containers", lambda **_filters: [list_container(state)])
+    monkeypatch.setattr(engine._inspections, "_inspect", refuse)
+
+    (pilot,) = engine.list_pilots()
+
+    assert (pilot.state, pilot.exit_code) == (shown, None)
+    assert not pilot.never_ran, "its end says nothing about the node"
+
+
+def test_a_restarted_engine_is_asked_for_its_settings_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``daemon.json`` may name another cgroup driver, with which groups have other names."""
+    engine = DockerEngine(f"unix://{tmp_path}/none.sock", "plancton", tmp_path)
+    drivers = ["cgroupfs", "systemd"]
+    monkeypatch.setattr(
+        engine._api, "read_facts", lambda: EngineFacts(cgroup_driver=drivers.pop(0))
+    )
+    assert engine._find_parent() == "/plancton"
+    group = engine._find_group()
+    engine._note_lost_events(False)
+    assert engine._find_group() is group
+    engine._note_lost_events(True)
+    assert engine._find_parent() == "plancton.slice"
+    assert engine._find_group() is not group
 
 
 def test_a_container_that_takes_no_files_is_started_and_the_log_says_what_it_lacks(

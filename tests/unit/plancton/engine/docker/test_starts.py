@@ -9,7 +9,7 @@ from plancton.config.model import Config
 from plancton.engine.docker import starts as docker_starts
 from plancton.engine.docker.starts import NotStarted, Starts
 from plancton.engine.pilot_spec import PilotSpec, make_spec
-from plancton.errors import EngineTimeout, EngineUnavailable, NoSuchImage
+from plancton.errors import EngineRefused, EngineTimeout, EngineUnavailable, NoSuchImage
 from tests.support.container_listing import NAME
 from tests.support.fake_node import FACTS
 from tests.support.waiting import wait_until
@@ -92,6 +92,13 @@ def test_a_start_that_fails_is_an_end_with_its_reason(gate: Gate) -> None:
     )  # fmt: skip
     assert made.drop_failed(NAME) and not made.drop_failed(NAME)
     assert made.snapshot() == ({}, [])
+
+
+def test_an_engine_that_refuses_a_start_makes_it_a_failure(gate: Gate) -> None:
+    made, _ = starts(gate)
+    fail(made, gate, EngineRefused("boom"))
+    (failed,) = made.snapshot()[1]
+    assert (failed.name, failed.detail) == (NAME, "not started: boom")
 
 
 def test_a_start_for_which_there_is_no_image_is_no_failure(gate: Gate) -> None:
