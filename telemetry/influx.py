@@ -7,6 +7,7 @@ database is a bucket, and creating it is the admin's.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -21,7 +22,9 @@ from .targets import Target
 
 #: Seconds for an answer; a target that hangs costs its own thread no more than that.
 TIMEOUT = 10.0
-
+#: Bytes of an answer that are read: to points it is empty, or a sentence. Whoever answers in the
+#: database's place must not fill the memory.
+_LONGEST_ANSWER = 10_000
 
 #: What the answer says of points that will never be taken: a field of another type, a time
 #: before the retention. Other bad requests may be the admin's mistake (http for https).
@@ -30,6 +33,10 @@ _FOR_GOOD = ("partial write", "unable to parse", "field type conflict", "beyond 
 
 class TargetAway(Exception):
     """The target cannot take the points now.  One sentence, without passwords."""
+
+
+class BatchTooLarge(TargetAway):
+    """The target takes no request of that size: fewer points may go."""
 
 
 class PointsRefused(Exception):
@@ -121,9 +128,30 @@ class Influx:
                 timeout=self._timeout,
                 retries=1,  # 0 would be "for ever"
                 gzip=True,
+                session=self._make_session(),
             )
             self._secret = secret
         return self._client
+
+    def _make_session(self) -> requests.Session:
+        """Return a session that reads no more than the beginning of an answer, and in time."""
+
+        def read_begin(answer: Any, *_args: Any, **_kwargs: Any) -> None:
+            deadline, content = time.monotonic() + self._timeout, b""
+            # each byte by itself, as more would be waited for
+            for byte in answer.iter_content(1):
+                content += byte
+                if time.monotonic() > deadline:
+                    answer.close()
+                    raise requests.Timeout
+                if len(content) >= _LONGEST_ANSWER:
+                    answer.close()
+                    break
+            answer._content = content
+
+        session = requests.Session()
+        session.hooks["response"].append(read_begin)
+        return session
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -137,11 +165,15 @@ class Influx:
             if error.code in (400, 413, 422) and any(word in text for word in _FOR_GOOD):
                 lost = re.search(r"partial write: .* dropped=(\d+)", str(error.content))
                 raise PointsRefused(f"{name}: {text}", int(lost[1]) if lost else None) from None
+            if error.code == 413:
+                raise BatchTooLarge(f"{name}: 413: {text}") from None
             if error.code in (401, 403):
                 text += "; check the user, the password and the user's rights"
             raise TargetAway(f"{name}: {error.code}: {text}") from None
         except InfluxDBServerError as error:
-            raise TargetAway(f"{name}: {_one_line(str(error))}") from None
+            content = error.args[0]
+            text = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
+            raise TargetAway(f"{name}: the server fails: {_one_line(str(text))}") from None
         except requests.Timeout:
             raise TargetAway(f"{name}: no answer within {self._timeout:g} s") from None
         except (requests.RequestException, OSError) as error:

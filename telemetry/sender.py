@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from .buffer import CAPACITY, Buffer
-from .influx import Database, Influx, PointsRefused, TargetAway
+from .influx import BatchTooLarge, Database, Influx, PointsRefused, TargetAway
 from .points import Point
 from .targets import Target
 
@@ -49,6 +49,8 @@ class TargetSender:
         self._log, self._retry = log, retry
         self._database = open_database(target)
         self._buffer = Buffer(capacity)
+        #: points in one request: fewer where the target, or a proxy, takes no such request
+        self._most = BATCH
         self._go = threading.Event()
         self._ending = threading.Event()
         self._sent = self._failures = 0
@@ -109,12 +111,15 @@ class TargetSender:
                 return
 
     def _send_one(self) -> bool:
-        batch: Sequence[Point] = self._buffer.batch(BATCH)
+        batch: Sequence[Point] = self._buffer.batch(self._most)
         try:
             self._database.write(batch)
         except TargetAway as error:
             self._buffer.back()
             self._failures += 1
+            if isinstance(error, BatchTooLarge) and len(batch) > 1:
+                self._most = len(batch) // 2
+                return True
             self._tell(str(error))
             return False
         except PointsRefused as error:

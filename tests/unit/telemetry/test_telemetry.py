@@ -3,13 +3,13 @@
 import logging
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from telemetry.buffer import Buffer
-from telemetry.influx import PointsRefused, TargetAway
+from telemetry.influx import BatchTooLarge, PointsRefused, TargetAway
 from telemetry.points import Field, Point, Series, Undeclared, point, spread
 from telemetry.sender import BATCH, Senders, TargetSender
 from telemetry.targets import BadTarget, Target, parse, parse_all
@@ -224,6 +224,22 @@ def test_neither_refused_points_nor_a_bug_in_the_writer_keep_other_points_back(
     bench.database.fail = None
     bench.send(at(2.0))
     bench.until(lambda: times(bench.database.points) == [2.0], "the next one")
+    bench.sender.close(10.0)
+
+
+def test_a_batch_that_is_too_large_goes_in_parts() -> None:
+    bench = Bench()
+
+    def write(points: Sequence[Point]) -> None:
+        if len(points) > 3:
+            raise BatchTooLarge("influx: 413")
+        FakeDatabase.write(bench.database, points)
+
+    bench.database.write = write  # type: ignore[method-assign]
+    bench.send(*(at(float(t)) for t in range(10)))
+    bench.until(lambda: len(bench.database.points) == 10, "all points")
+    assert times(bench.database.points) == [float(t) for t in range(10)]
+    assert (bench.sender.state.dropped, bench.sender.state.problem) == (0, "")
     bench.sender.close(10.0)
 
 

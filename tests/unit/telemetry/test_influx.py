@@ -1,0 +1,84 @@
+"""The client of InfluxDB against servers that answer otherwise than InfluxDB does."""
+
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from telemetry.influx import BatchTooLarge, Influx, TargetAway
+from telemetry.points import Point
+from telemetry.targets import parse
+
+POINTS = [Point("weather", {"place": "here"}, {"warmth": 1.0}, 1_760_000_000.0)]
+Serve = Callable[[int, Iterator[bytes]], Influx]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Return a client of a server that answers with a status and a body without end."""
+    servers: list[http.server.ThreadingHTTPServer] = []
+
+    def make(status: int, body: Iterator[bytes]) -> Influx:
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.send_response(status)
+                self.end_headers()
+                try:
+                    for part in body:
+                        self.wfile.write(part)
+                except OSError:
+                    pass  # the client has read enough
+
+            def log_message(self, *_args: object) -> None:
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
+        return Influx(parse(f"http://127.0.0.1:{server.server_address[1]}#db"), timeout=2.0)
+
+    yield make
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_of_an_answer_without_end_only_the_beginning_is_read(serve: Serve) -> None:
+    sent = 0
+
+    def flood() -> Iterator[bytes]:
+        nonlocal sent
+        while sent < 500_000_000:
+            sent += 65536
+            yield b"x" * 65536
+
+    client = serve(500, flood())
+    with pytest.raises(TargetAway, match=r"#db: the server fails: x{50}"):
+        client.write(POINTS)
+    client.close()
+    assert sent < 50_000_000, "the rest is not asked for"
+
+
+def test_an_answer_that_drips_is_none(serve: Serve) -> None:
+    end = threading.Event()
+
+    def drip() -> Iterator[bytes]:
+        while not end.wait(0.1):
+            yield b"x"
+
+    client = serve(400, drip())
+    try:
+        with pytest.raises(TargetAway, match="no answer within 2 s"):
+            client.write(POINTS)
+    finally:
+        end.set()
+        client.close()
+
+
+def test_a_request_that_is_too_large_is_told_apart(serve: Serve) -> None:
+    client = serve(413, iter([b"<html>Request Entity Too Large</html>"]))
+    with pytest.raises(BatchTooLarge, match="413: <html>Request Entity Too Large"):
+        client.write(POINTS)
+    client.close()
