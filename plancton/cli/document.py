@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 from hostfiles.regular_file import open_regular
@@ -12,6 +13,11 @@ from plancton.paths import Paths
 
 if TYPE_CHECKING:  # status loads no library of the configuration
     from plancton.engine.base import Engine
+
+#: A pass may be this much later (s) than it was due: many starts, a slow engine.
+LATE = 60.0
+#: Bytes that a daemon writes at once, about.
+_DOCUMENT_SIZE = 65536
 
 
 def read_document(paths: Paths) -> dict[str, Any] | None:
@@ -37,6 +43,31 @@ def _is_usable(document: Any) -> bool:
     )
 
 
+def find_delay(document: dict[str, Any], paths: Paths, now: float) -> str:
+    """Return why the document of a running daemon is older than it may be; "" if it is not.
+
+    ``now``: seconds on the monotonic clock.
+    """
+    age = now - document.get("looked", now)
+    if 0 <= age <= document.get("next_look_within", 0.0) + LATE:
+        return ""
+    if problem := find_write_problem(paths):
+        return f"the daemon could tell nothing for {age:.0f} s: {problem}"
+    return f"the daemon hangs: its last look at the node was {age:.0f} s ago"
+
+
+def find_write_problem(paths: Paths) -> str:
+    """Return why a daemon can write nothing into its run directory; "" if it can."""
+    import tempfile
+
+    try:
+        with tempfile.TemporaryFile(dir=paths.rundir) as file:
+            file.write(bytes(_DOCUMENT_SIZE))
+    except OSError as error:
+        return f"{paths.rundir}: cannot be written: {error.strerror}"
+    return ""
+
+
 def read_current(paths: Paths, wall: float) -> dict[str, Any]:
     """Return what is known at ``wall``, in seconds since 1970.
 
@@ -56,12 +87,20 @@ def read_current(paths: Paths, wall: float) -> dict[str, Any]:
         document = {"version": None, "daemon": {"pid": pid, "started": None}, "pilots": None}
         document |= {"rules": [], "summary": "The daemon starts."}
     else:
+        if delay := find_delay(document, paths, time.monotonic()):
+            document["summary"] = f"This is old: {delay}. {document['summary']}"
         late = max(0.0, wall - document["written"])
         for pilot in document["pilots"] or ():
             if pilot["age"] is not None and pilot["state"] != "exited":
                 pilot["age"] += late
     document["daemon"]["running"] = pid is not None
     return document
+
+
+def describe_state(pilot: dict[str, Any]) -> str:
+    """Return a pilot's state for people: one that runs may be paused by somebody."""
+    detail = pilot.get("detail") if pilot["state"] != "exited" else ""
+    return f"{pilot['state']}, {detail}" if detail else str(pilot["state"])
 
 
 def find_exit_code(document: dict[str, Any]) -> int:

@@ -14,15 +14,12 @@ from typing import Any
 from plancton.daemon.lock import running_pid
 from plancton.paths import Paths
 
-from .document import read_document
-
-#: A pass may be this much later (s) than it was due: many starts, a slow engine.
-LATE = 60.0
+from .document import find_delay, read_document
 
 
 def health(paths: Paths, arguments: argparse.Namespace) -> int:
     """Print whether the daemon works; return 0 if it does, else 1."""
-    problem = find_problem(running_pid(paths), read_document(paths), time.monotonic())
+    problem = find_problem(running_pid(paths), read_document(paths), paths, time.monotonic())
     if arguments.json:
         print(json.dumps({"healthy": not problem, "problem": problem}))
     else:
@@ -30,7 +27,7 @@ def health(paths: Paths, arguments: argparse.Namespace) -> int:
     return 1 if problem else 0
 
 
-def find_problem(pid: int | None, document: dict[str, Any] | None, now: float) -> str:
+def find_problem(pid: int | None, document: dict[str, Any] | None, paths: Paths, now: float) -> str:
     """Return why the daemon ``pid`` does not work, "" if it does.
 
     ``now`` is in seconds of the monotonic clock.
@@ -39,9 +36,8 @@ def find_problem(pid: int | None, document: dict[str, Any] | None, now: float) -
         return "the daemon does not run"
     if document is None or document["daemon"]["pid"] != pid:
         return "the daemon has not looked at the node yet"
-    age = now - document["looked"]
-    if not 0 <= age <= document["next_look_within"] + LATE:
-        return f"the daemon hangs: its last look at the node was {age:.0f} s ago"
+    if problem := find_delay(document, paths, now):
+        return problem
     if document["engine"]["problem"]:
         return f"the engine does not answer: {document['engine']['problem']}"
     return ""

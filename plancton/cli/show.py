@@ -9,7 +9,7 @@ from typing import Any
 
 from plancton.paths import Paths
 
-from .document import find_exit_code, read_current
+from .document import describe_state, find_exit_code, read_current
 from .wrapping import wrap_for_terminal
 
 #: Of the pilots that were asked to end, so many are shown.
@@ -52,7 +52,7 @@ def _print_pilots(document: dict[str, Any]) -> None:
     for pilot in document.get("pilots") or ():
         # without a daemon there is no text
         if text := pilot.get("text"):
-            _print_row(pilot["name"], pilot["state"], text)
+            _print_row(pilot["name"], describe_state(pilot), text)
     asked = [one for one in document.get("ended") or () if one.get("stop_reason")]
     for one in asked[-_STOPPED_SHOWN:]:
         _print_row(one["name"], "ended", f"It was asked to end: {one['stop_reason']}.")

@@ -18,7 +18,7 @@ from plancton.paths import Paths
 from plancton.policy.capacity import format_pilots
 from plancton.policy.rules import FORCE_GRACE
 
-from .document import open_last_engine, read_document
+from .document import find_write_problem, open_last_engine, read_document
 
 if TYPE_CHECKING:
     from plancton.engine.base import Engine
@@ -115,8 +115,11 @@ def reload(paths: Paths, _arguments: argparse.Namespace) -> int:
     deadline = asked + _RELOAD_WAIT
     while (document := read_document(paths)) is None or document["looked"] < asked:
         if time.monotonic() > deadline or running_pid(paths) != pid:
+            problem = find_write_problem(paths)
+            why = f" ({problem})" if problem else ""
             raise PlanctonError(
-                f"the daemon (pid {pid}) has not read it within {_RELOAD_WAIT:g} s; see {paths.log}"
+                f"the daemon (pid {pid}) has not said within {_RELOAD_WAIT:g} s that it has read "
+                f"it{why}; see {paths.log}"
             )
         time.sleep(_PAUSE)
     if problem := document["config"]["problem"]:

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from .document import describe_state
 from .wrapping import wrap_for_terminal
 
 #: Columns before the second line of a fact that is longer than a line.
@@ -107,7 +108,7 @@ def _table(pilots: list[dict[str, Any]], rates: dict[str, float] | None) -> Tabl
             cpu = _or_dash(rates.get(pilot["name"]), "{:.0f} %")
         table.add_row(
             pilot["name"],
-            pilot["state"],
+            describe_state(pilot),
             *([_short(pilot["image"])] if images else []),
             _duration(pilot["age"]),
             cpu,

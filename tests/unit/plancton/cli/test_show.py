@@ -53,6 +53,11 @@ def test_each_pilot_is_a_row_with_its_image_age_cpu_memory_and_state() -> None:
     ]  # fmt: skip
 
 
+def test_a_pilot_that_somebody_paused_is_shown_as_such() -> None:
+    row = shown(document(pilot("p", detail="paused"))).splitlines()[-1]
+    assert row.split()[:3] == ["p", "running,", "paused"]
+
+
 def test_processes_have_no_column_for_images() -> None:
     assert "image" not in shown(document(pilot("p")))
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from plancton.cli.document import read_current
 from plancton.cli.health import find_problem
 from plancton.model import Trigger
+from plancton.paths import Paths
 from tests.support.fake_node import IDLE, FakeNode
 
 YEAR = 365 * 86400.0
@@ -64,13 +66,35 @@ def test_health_is_measured_with_the_clock_that_does_not_jump(tmp_path: Path) ->
     node = FakeNode(tmp_path)
     look = node.loop.run_pass(Trigger.TIMER)
     document = node.build_document(look, ahead=YEAR)
-    assert find_problem(7, document, node.clock.now() + 30) == ""
-    assert find_problem(7, document, node.clock.now() + 91) == (
+    paths = Paths.choose(rundir=str(tmp_path))
+    assert find_problem(7, document, paths, node.clock.now() + 30) == ""
+    assert find_problem(7, document, paths, node.clock.now() + 91) == (
         "the daemon hangs: its last look at the node was 91 s ago"
     )
-    assert find_problem(8, document, node.clock.now()) == (
+    assert find_problem(8, document, paths, node.clock.now()) == (
         "the daemon has not looked at the node yet"
     )
-    assert find_problem(None, document, node.clock.now()) == "the daemon does not run"
+    assert find_problem(None, document, paths, node.clock.now()) == "the daemon does not run"
     document["engine"]["problem"] = "refused"
-    assert find_problem(7, document, node.clock.now()) == "the engine does not answer: refused"
+    assert (
+        find_problem(7, document, paths, node.clock.now()) == "the engine does not answer: refused"
+    )
+
+
+def test_a_daemon_that_cannot_write_is_told_from_one_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the disk of the run directory is full; the status says that it is old, too."""
+    node = FakeNode(tmp_path)
+    document = node.build_document(node.loop.run_pass(Trigger.TIMER))
+    paths = Paths.choose(rundir=str(tmp_path / "run"))
+    why = f"{paths.rundir}: cannot be written: No such file or directory"
+    now = node.clock.now() + 91
+    assert find_problem(7, document, paths, now) == f"the daemon could tell nothing for 91 s: {why}"
+
+    monkeypatch.setattr("plancton.cli.document.running_pid", lambda _paths: 7)
+    monkeypatch.setattr("plancton.cli.document.read_document", lambda _paths: document)
+    monkeypatch.setattr("plancton.cli.document.time.monotonic", lambda: now)
+    summary = document["summary"]
+    told = read_current(paths, document["written"] + 91)["summary"]
+    assert told == f"This is old: the daemon could tell nothing for 91 s: {why}. {summary}"
