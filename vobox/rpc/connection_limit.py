@@ -32,7 +32,11 @@ def raise_connection_limit() -> int:
 
 
 class ConnectionLimit:
-    """At most so many connections of all users; half of them of one user, unless it is root."""
+    """At most so many connections of all users.
+
+    A user who is not root has at most as many as are free then: alone half of all, and a second
+    one half of the rest, so that no number of users leaves nothing to the next.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -55,11 +59,11 @@ class ConnectionLimit:
                         del self._open[uid]
 
     def _explain_refusal(self, uid: int) -> str:
-        own = max(self._limit // 2, 1)
-        if uid != 0 and self._open[uid] >= own:
-            return f"{own} commands of yours are under way; try again"
-        if sum(self._open.values()) >= self._limit:
+        own, free = self._open[uid], self._limit - sum(self._open.values())
+        if free <= 0:
             return f"{self._limit} commands are under way; try again"
+        if uid != 0 and own >= free:
+            return f"{own} commands of yours are under way; try again"
         return ""
 
 

@@ -162,6 +162,17 @@ def test_a_fault_in_a_later_part_is_one_line_and_a_traceback_in_the_log(
 # --- many of them -------------------------------------------------------------------------------
 
 
+def test_each_user_may_fill_half_of_what_the_others_leave() -> None:
+    limit = ConnectionLimit(1024)
+    with ExitStack() as inside:
+        counts = {
+            uid: sum(not inside.enter_context(limit.enter(uid)) for _ in range(1024))
+            for uid in (7, 8, 9)
+        }
+        assert counts == {7: 512, 8: 256, 9: 128}
+        assert not inside.enter_context(limit.enter(10))
+
+
 def test_a_user_may_fill_half_and_root_all() -> None:
     limit = ConnectionLimit(4)
     with ExitStack() as inside:
