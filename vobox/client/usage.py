@@ -21,7 +21,7 @@ Usage: condor_history [source] [restriction ...] [options]
 \tCLUSTER | CLUSTER.PROC | OWNER | -submitter OWNER
 \t-constraint EXPR\tjobs for which the expression is true
 \t-match N | -limit N\tat most N jobs
-\t-scanlimit N\t\tlook at the N newest jobs only
+\t-scanlimit N\t\tlook at the first N jobs only, whether they are meant or not
 \t-since ID | EXPR\tstop at this job, or where the expression becomes true
    options:
 \t-backwards | -forwards\tnewest first (the default), or oldest first

@@ -19,9 +19,8 @@ from vobox.commands.command_line import (
 from vobox.commands.schedd_names import is_pool, is_schedd
 from vobox.rpc.types import Answer, OwnerFiles, QueueView, Request
 
-from .ad_files import AdCount, read_ads_from, read_file, read_history
+from .ad_files import read_ads_from, read_file, read_history
 from .condor_history_options import COMMAND_LINE
-from .kept_ads import keep_ads
 from .output import Output, parse_limit, stream_answer, warn_if_outdated
 from .selection import Selection
 from .tables import HISTORY_HEADER, TableRows
@@ -44,15 +43,15 @@ def answer(
         a caller who is the user that this process runs as
     """
     evaluator = Evaluator(now, charge=request.charge)
-    query = _Query(Output(evaluator, empty_list="[\n]\n", xml_gap="\n", margin=0, ids=()))
+    query = _Query(
+        Output(evaluator, empty_list="[\n]\n", xml_gap="\n", margin=0, ids=(), own_names=True)
+    )
     _parse(request, query, files)
     _check_place(query, view)
     ads = _open_history(query, request, view, files)
 
     def find() -> Iterator[Ad]:
-        scanned = _limit_scan(ads(), query, evaluator)
-        in_order = _reverse(scanned, view) if query.reverses else scanned
-        return query.selection.filter(in_order, evaluator)
+        return query.selection.filter(_limit_scan(ads(), query, evaluator), evaluator)
 
     stderr = "" if query.file else warn_if_outdated("condor_history", view)
     # HTCondor prints each job as it finds it: columns grow from row to row
@@ -87,11 +86,6 @@ class _Query:
     def looks_at_all(self) -> bool:
         """Whether jobs that are not selected count as well: with -since and -scanlimit."""
         return bool(self.since) or self.scan is not None
-
-    @property
-    def reverses(self) -> bool:
-        """Whether the jobs are read newest first and printed oldest first."""
-        return self.forwards and not self.is_user_log and self.looks_at_all
 
 
 def _parse(request: Request, query: _Query, files: OwnerFiles | None) -> None:
@@ -180,16 +174,15 @@ def _open_history(
     query: _Query, request: Request, view: QueueView, files: OwnerFiles | None
 ) -> Callable[[], Iterator[Ad]]:
     """Return what finds the jobs to look at, each time again; raises EarlyExit for a bad file."""
-    oldest_first = query.forwards and not query.reverses
     if not query.file:
         # -since and -scanlimit look at the other clusters' jobs, too.
         clusters = None if query.looks_at_all else query.selection.find_clusters()
-        return lambda: view.read_history(clusters, oldest_first)
+        return lambda: view.read_history(clusters, query.forwards)
     if query.is_user_log:
         ads = read_ads_from("userlog", query.file, request, files, view)
         return lambda: iter(ads)  # in the order of ids, whatever is asked for
     text = read_file("file", query.file, request, files)
-    return lambda: read_history(text, oldest_first, view.pause)
+    return lambda: read_history(text, query.forwards, view.pause)
 
 
 def _limit_scan(ads: Iterator[Ad], query: _Query, evaluator: Evaluator) -> Iterator[Ad]:
@@ -199,17 +192,6 @@ def _limit_scan(ads: Iterator[Ad], query: _Query, evaluator: Evaluator) -> Itera
     if query.since:
         ads = takewhile(_not_yet(evaluator, query.since), ads)
     return ads
-
-
-def _reverse(ads: Iterator[Ad], view: QueueView) -> Iterator[Ad]:
-    """Return the jobs in the other order; raises TooLarge for more than memory should hold."""
-    count = AdCount("-forwards with -since or -scanlimit looks at")
-    found = []
-    for ad in keep_ads(ads, view):
-        count.add_job()
-        found.append(ad)
-    while found:
-        yield found.pop()
 
 
 def _not_yet(evaluator: Evaluator, since: str) -> Callable[[Ad], bool]:

@@ -1,6 +1,6 @@
 """Bound the ads that queries keep in memory: of one query, and of all that a user has at once.
 
-Most queries read one job after the other and forget it. Those that sort, turn round or compare
+Most queries read one job after the other and forget it. Those that sort or compare
 with every pilot keep ads until their client has read the answer, which may take it minutes.
 """
 

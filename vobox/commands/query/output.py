@@ -32,7 +32,8 @@ class Output:
     ``empty_list``: what ``-json`` prints where there is no job; ``xml_gap``: what ``-xml`` puts
     after each job, the head and the tail; ``margin``: by how much rows are narrower than what
     ``-wide:N`` says; ``ids``: the attributes that ``-long`` and the like print with those of
-    ``-format`` and ``-af``.
+    ``-format`` and ``-af``; ``own_names``: all but ``-long`` spell what ``-attributes`` names as
+    the job does.
     """
 
     def __init__(
@@ -42,10 +43,12 @@ class Output:
         xml_gap: str = "",
         margin: int = 1,
         ids: Sequence[str] = ("ClusterId", "ProcId"),
+        own_names: bool = False,
     ) -> None:
         self._evaluator = evaluator
         self._margin = margin
         self._ids = ids
+        self._own_names = own_names
         self._xml_gap = xml_gap
         self._empty_list = empty_list
         self._form = ""
@@ -128,7 +131,7 @@ class Output:
         if not self._form:
             return self._mask.render_rows(find, measured)
         ads = find()
-        as_named = self._attributes is not None
+        as_named = bool(self._attributes) and (self._form == "long" or not self._own_names)
         projection = Projection(self._find_names(), self._evaluator.extra, as_named)
         if self._form == "json":
             return render_json(ads, projection, self._empty_list)
@@ -176,9 +179,12 @@ class Output:
             raise EarlyExit(f"Error: invalid expression : {bad}\n") from None
 
     def _find_names(self) -> list[str] | None:
-        """Return what ``-attributes`` names, or else what ``-format`` and ``-af`` refer to."""
+        """Return what ``-attributes`` names, or else what ``-format`` and ``-af`` refer to.
+
+        None: all attributes.
+        """
         if self._attributes is not None:
-            return self._attributes
+            return self._attributes or None
         if not self._mask:
             return None
         names = list(self._ids)

@@ -188,15 +188,6 @@ def test_a_file_of_too_many_attributes_is_refused(
         assert ("more than 18 attributes; name a part of it" in why) == refused
 
 
-def test_the_reverse_order_of_too_many_jobs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    queue = FakeQueue(left=[job(2), job(1)])
-    argv = ("-forwards", "-scanlimit", "10", "-af", "ClusterId")
-    assert out(condor_history, queue, *argv) == "1\n2\n"
-    monkeypatch.setattr(ad_files, "MAX_ADS", 1)
-    with pytest.raises(TooLarge, match="-forwards with -since or -scanlimit looks at more than 1"):
-        ask(condor_history, queue, *argv)
-
-
 @pytest.mark.parametrize(
     ("read", "text"),
     [

@@ -51,6 +51,11 @@ def test_the_table_is_exact_and_everybodys() -> None:
         (["-nob"], "37.0 38.0 38.1 39.0"),
         (["-forwards", "-backwards"], "39.0 38.1 38.0 37.0"),
         (["-since", "37.0", "38"], "38.1 38.0"),
+        (["-scanlimit", "2"], "39.0 38.1"),
+        (["-forwards", "-scanlimit", "2"], "37.0 38.0"),
+        (["-forwards", "-scanlimit", "2", "38"], "38.0"),
+        (["-forwards", "-completedsince", "0"], "37.0 38.0 38.1 39.0"),
+        (["-forwards", "-completedsince", "99999999999"], ""),
         (["-c", "ExitCode =?= undefined"], "39.0 37.0"),
         (["-name", "vobox1", "-pool", "elsewhere:9619", "39"], "39.0"),
         (["-local", "-schedd", "-debug", "-wide:200", "39"], "39.0"),
@@ -184,3 +189,17 @@ def test_a_limit_is_read_as_by_atoi_and_one_below_1_is_ignored(
 ) -> None:
     view = FakeQueue(left=[job(1, 0, 4), job(2, 0, 4)])
     assert len(out(condor_history, view, option, number, "-af", "ClusterId").splitlines()) == shown
+
+
+def test_attributes_are_spelled_as_in_the_job_but_with_long() -> None:
+    asked = ("-attributes", "clusterid,OWNER", "-limit", "1")
+    assert out(condor_history, HISTORY, "-long", *asked) == 'clusterid = 39\nOWNER = "games"\n\n'
+    assert '"ClusterId": 39' in out(condor_history, HISTORY, "-json", *asked)
+    assert '"ClusterId": 39' in out(condor_history, HISTORY, "-jsonl", *asked)
+    assert '<a n="Owner">' in out(condor_history, HISTORY, "-xml", *asked)
+
+
+def test_a_list_of_no_attributes_is_all_of_them() -> None:
+    every = out(condor_history, HISTORY, "-jsonl")
+    for names in ("", " , "):
+        assert out(condor_history, HISTORY, "-jsonl", "-attributes", names) == every
