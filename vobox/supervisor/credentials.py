@@ -4,12 +4,13 @@ The contents are read by the program ``openssl``. A file that it cannot read is 
 """
 
 import calendar
+import contextlib
 import os
 import re
 import stat
 import subprocess
 import time
-from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from .settings import Settings, User
 
@@ -151,7 +152,11 @@ def _check_pair(
 
 def _read(path: str, owners: "Optional[set[int]]", user: User) -> bytes:
     """Read a file; ``owners``: it must be secret and belong to one of these user ids."""
-    status, content = read_file(path)
+    try:
+        with acting_as(user):
+            status, content = read_file(path)
+    except UnusableCredential:
+        status, content = read_file(path)  # a host's key may be root's alone
     if owners is None and not _readable_by(user, status):
         raise UnusableCredential("%s (uid %d) cannot read it: chmod 644" % (user.name, user.uid))
     if owners is not None:
@@ -166,6 +171,28 @@ def _read(path: str, owners: "Optional[set[int]]", user: User) -> bytes:
                 % stat.S_IMODE(status.st_mode)
             )
     return content
+
+
+@contextlib.contextmanager
+def acting_as(user: User) -> Iterator[None]:
+    """Use files with the rights of the CE's user for a ``with`` block, if we are root.
+
+    What lies in directories of that user may be links to what is not his; and root has no rights
+    on a file server that does not trust it (``root_squash``). For a process of one thread.
+    """
+    if os.geteuid() != 0 or user.uid == 0:
+        yield
+        return
+    groups, gid = os.getgroups(), os.getegid()
+    os.setgroups(user.groups)
+    os.setegid(user.gid)
+    os.seteuid(user.uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(gid)
+        os.setgroups(groups)
 
 
 def read_file(path: str, flags: int = 0) -> Tuple[os.stat_result, bytes]:

@@ -8,13 +8,14 @@ from .credentials import (
     Credential,
     Lifetime,
     UnusableCredential,
+    acting_as,
     format_utc,
     keys_match,
     read_file,
     read_lifetime,
 )
 from .processes import Result
-from .settings import Settings
+from .settings import Settings, User
 
 #: Shell lines that write ``$PROXY_OUT``; the words are those of each program's manual. The old
 #: proxy is $X509_USER_PROXY: myproxy-logon shows it as the right to fetch the next one, which is
@@ -101,7 +102,7 @@ def replace_proxy(settings: Settings, place: str, now: float) -> str:
         return "the command's proxy is no good: %s" % error
     if life.end - now < settings.valid_for:
         return "the command's proxy ends on %s, too soon" % format_utc(life.end)
-    if life.end <= _end_of(settings.proxy):
+    if life.end <= _end_of(settings.proxy, settings.user):
         return "the command's proxy ends on %s, no later than the present one" % format_utc(
             life.end
         )
@@ -112,24 +113,24 @@ def replace_proxy(settings: Settings, place: str, now: float) -> str:
     return ""
 
 
-def _end_of(path: str) -> float:
+def _end_of(path: str, user: User) -> float:
     try:
-        return read_lifetime(read_file(path)[1]).end
+        with acting_as(user):
+            return read_lifetime(read_file(path)[1]).end
     except UnusableCredential:
         return 0.0
 
 
 def _write_proxy(settings: Settings, pem: bytes) -> None:
     beside = settings.proxy + ".new"
-    try:
-        os.unlink(beside)
-    except OSError:
-        pass  # mostly not there; what else is wrong shows at once
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        if settings.as_root:
-            os.fchown(handle, settings.user.uid, settings.user.gid)
-        file.write(pem)
-        file.flush()
-        os.fsync(handle)
-    os.rename(beside, settings.proxy)
+    with acting_as(settings.user):
+        try:
+            os.unlink(beside)
+        except OSError:
+            pass  # mostly not there; what else is wrong shows at once
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(handle)
+        os.rename(beside, settings.proxy)

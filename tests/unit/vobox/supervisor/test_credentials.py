@@ -1,6 +1,7 @@
 """Checks of X.509 files, and when a new proxy replaces the old one."""
 
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tests.support import x509
 from tests.support.fake_supervisor_system import make_settings
 from vobox.supervisor import renewal
 from vobox.supervisor.credentials import check_credentials
+from vobox.supervisor.settings import Settings
 
 HERE = {"CE": "none"}
 
@@ -143,8 +145,13 @@ def replace_proxy(tmp_path: Path, old: Path, content: bytes | None) -> str:
     place.mkdir()
     if content is not None:
         x509.write_file(place / "proxy", content)
-    mine = make_settings(tmp_path, **HERE, X509_USER_PROXY=str(old))
-    return renewal.replace_proxy(mine, str(place), time.time())
+    return renewal.replace_proxy(my_settings(tmp_path, old), str(place), time.time())
+
+
+def my_settings(tmp_path: Path, proxy: Path) -> Settings:
+    """Return settings of a CE that runs as the user who runs the tests."""
+    mine = make_settings(tmp_path, **HERE, X509_USER_PROXY=str(proxy))
+    return mine._replace(user=mine.user._replace(uid=os.getuid(), gid=os.getgid()))
 
 
 def test_a_better_proxy_takes_the_place_of_the_old(tmp_path: Path, old: Path) -> None:
@@ -199,7 +206,7 @@ def test_a_link_or_a_pipe_is_not_taken_for_a_new_proxy(tmp_path: Path, old: Path
     before = old.read_bytes()
     place = tmp_path / "renewal"
     place.mkdir()
-    mine = make_settings(tmp_path, **HERE, X509_USER_PROXY=str(old))
+    mine = my_settings(tmp_path, old)
     (place / "proxy").symlink_to(x509.proxy(tmp_path / "another", hours=48))
     assert "wrote no proxy to $PROXY_OUT (" in renewal.replace_proxy(mine, str(place), time.time())
     (place / "proxy").unlink()
@@ -208,3 +215,28 @@ def test_a_link_or_a_pipe_is_not_taken_for_a_new_proxy(tmp_path: Path, old: Path
         "the command wrote no proxy to $PROXY_OUT (it is not a file)"
     )
     assert old.read_bytes() == before
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.getuid() != 0, reason="acts as another user")
+def test_root_writes_the_proxy_with_the_rights_of_the_ces_user() -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own are closed to others
+        shared = Path(name)
+        shared.chmod(0o755)
+        of_root, of_user = shared / "root", shared / "user"
+        of_root.mkdir(0o755)
+        of_user.symlink_to(of_root)
+        mine = my_settings(shared, of_user / "proxy")
+        mine = mine._replace(user=mine.user._replace(name="other", uid=12345, gid=12345, groups=()))
+        place = shared / "renewal"
+        place.mkdir()
+        key = x509.new_key()
+        x509.write_file(place / "proxy", x509.certificate(key, 48) + x509.private(key))
+        said = renewal.replace_proxy(mine, str(place), time.time())
+        assert said == f"the new proxy cannot be put at {of_user}/proxy: Permission denied"
+        assert list(of_root.iterdir()) == []
+        os.chown(of_root, 12345, 12345)
+        assert renewal.replace_proxy(mine, str(place), time.time()) == ""
+        status = (of_root / "proxy").stat()
+        assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (12345, 12345, 0o600)
+        assert (os.geteuid(), os.getegid()) == (0, 0)
