@@ -74,6 +74,8 @@ def _distribution(name: str, text: str) -> Lengths:
             f"(times in seconds, at most {_LONGEST:g})"
         )
     first, last = values[0], values[-1]
+    if name == "uniform" and first > last:
+        raise PlanctonError(f"{name}:{text}: the least is above the most")
     draws: dict[str, Callable[[random.Random], float]] = {
         "fixed": lambda _rng: first,
         "exponential": lambda rng: rng.expovariate(1 / first),

@@ -132,7 +132,10 @@ def parser() -> argparse.ArgumentParser:
         "given several times; or THYME_INFLUXDB_URL, with blanks between several)",
     )
     option(
-        "--metrics-interval", type=_positive, default=30.0, help="seconds between two points (30)"
+        "--metrics-interval",
+        type=_positive,
+        default=30.0,
+        help="seconds between two points, at most 60 for the dashboards (30)",
     )
     option("--prometheus", default="", metavar="ADDRESS:PORT", help="show them at /metrics there")
     option(

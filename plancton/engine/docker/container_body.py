@@ -43,9 +43,21 @@ _NEVER_LABELLED = {
     "/tmp",  # noqa: S108
 }  # fmt: skip
 _DEVICE_RIGHTS = re.compile(r"[rwm]{1,3}\Z")
+#: An image's name as the engines read it (github.com/distribution/reference, regexp.go): registry,
+#: path in small letters, tag, digest.
+_IMAGE_NAME = re.compile(
+    r"((?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?/)?"
+    r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9+._-]*:[0-9A-Fa-f]{32,})?\Z"
+)
 _USER = re.compile(r"\w[\w.-]*(:\w[\w.-]*)?\Z")
 #: As the engine's own programs write it.
 _HOST = re.compile(r"(unix:///?\w.*|(tcp|https?|ssh)://[\w.\[].*)?\Z")
+#: The limits of setrlimit(2), by the names that the engines have for them.
+_ULIMITS = (
+    "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc",
+    "rss", "rtprio", "rttime", "sigpending", "stack",
+)  # fmt: skip
 _CAPABILITY = re.compile(r"-?[A-Z][A-Z0-9_]*\Z")
 
 
@@ -161,9 +173,7 @@ def find_problems(config: Config) -> Iterator[tuple[str, str]]:
         ),
         "tmpfs": lambda: [_absolute(path) for path in config.tmpfs],
         "max_dock_mem": lambda: _check_memory(config.max_dock_mem),
-        "docker_image": lambda: _check(
-            re.compile(r"[\w.:/@-]+\Z"), config.docker_image, "is no image's name"
-        ),
+        "docker_image": lambda: _check(_IMAGE_NAME, config.docker_image, "is no image's name"),
     }
     for key, check in checks.items():
         try:
@@ -302,7 +312,11 @@ def _ulimit(name: str, value: int | str) -> dict[str, Any]:
     parts = str(value).split(":")
     if len(parts) > 2 or not all(re.fullmatch(r"-1|\d+", part) for part in parts):
         raise BadExpression(f"{name}: {value!r} is not a number or soft:hard")
+    if name not in _ULIMITS:
+        raise BadExpression(f"{name}: is no limit; known: {', '.join(_ULIMITS)}")
     soft, hard = int(parts[0]), int(parts[-1])
+    if max(soft, hard) >= 2**63:
+        raise BadExpression(f"{name}: {value!r} is more than the kernel can be told; -1: no limit")
     if hard != -1 and not 0 <= soft <= hard:  # -1: no limit
         raise BadExpression(f"{name}: {value!r} has a soft limit above the hard one")
     return {"Name": name, "Soft": soft, "Hard": hard}

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from plancton.errors import EngineError, NoSuchImage
+from plancton.errors import EngineError, EngineRefused, NoSuchImage
 from plancton.model import ImageStatus
 
 from . import image_schedule
@@ -80,6 +80,12 @@ class ImagePuller:
             )
         except NoSuchImage:
             local = None
+        except EngineRefused as error:
+            # Of the image alone: pilots are listed, and end, as before.
+            with self._lock:
+                self._state = image_schedule.refuse(self._state, str(error), self._now())
+            self.forget_known()
+            return
         except EngineError:
             self.forget_known()
             raise

@@ -148,6 +148,14 @@ def fail_pull(state: PullState, problem: str, now: float) -> PullState:
     return replace(state, pulling="", failures=state.failures + 1, failed_at=now, problem=problem)
 
 
+def refuse(state: PullState, problem: str, now: float) -> PullState:
+    """Return the state after the engine could not say whether it has the wanted image.
+
+    ``problem``: one sentence for the admin; ``now``: monotonic seconds.
+    """
+    return replace(state, failures=max(1, state.failures), failed_at=now, problem=problem)
+
+
 def parse_image(name: str, inspected: Mapping[str, Any]) -> LocalImage:
     """Return the image ``name`` from the engine's inspection of it."""
     mine = strip_tag(name)

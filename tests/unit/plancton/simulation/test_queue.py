@@ -82,6 +82,7 @@ def test_lengths_come_from_a_file_or_a_distribution(tmp_path: Path) -> None:
     ("text", "said"),
     [("fixed:", "write fixed:seconds"), ("lognormal:5", "write lognormal:median,sigma"),
      ("fixed:-1", "above 0"), ("fixed:nan", "above 0"), ("fixed:1e9", r"at most 1e\+08"),
+     ("uniform:5,1", "uniform:5,1: the least is above the most"),
      ("/nowhere", "cannot be read"),
      ("gamma:3", "gamma:3: no such file, and none of the distributions fixed, exponential")],
 )  # fmt: skip

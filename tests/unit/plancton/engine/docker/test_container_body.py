@@ -248,6 +248,8 @@ def test_what_a_pilot_prints_cannot_fill_the_disk_where_we_know_how_to_say_so() 
         ("ulimits: {nofile: many}", "1: ulimits: nofile: 'many' is not a number or soft:hard"),
         ("ulimits: {nofile: '5:1'}", "1: ulimits: nofile: '5:1' has a soft limit above the hard"),
         ("ulimits: {nofile: '-1:1'}", "1: ulimits: nofile: '-1:1' has a soft limit above the hard"),
+        ("ulimits: {nofiles: 5}", "1: ulimits: nofiles: is no limit; known: as, core, cpu, "),
+        (f"ulimits: {{nofile: {10**19}}}", f"1: ulimits: nofile: {10**19} is more than the kernel"),
         ("gpus: -1", "1: gpus: '-1' is not `all`, a number or `device=ID,ID`"),
         ("gpus: some", "1: gpus: 'some' is not `all`, a number or `device=ID,ID`"),
         ("networks: [host, b]", "1: networks: 'host' cannot be joined with another network"),
@@ -269,6 +271,26 @@ def test_a_bad_value_is_one_clear_line(text: str, expected: str) -> None:
         preflight.parse_config(text, "c.yaml", FACTS)
     (problem,) = caught.value.problems
     assert expected in problem
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a:b:c", "a//b", "a/B", "-x", "a:", "http://h/x", "../x", "a/../b", "a@sha256:xx", "a/_b"],
+)
+def test_an_images_name_that_no_engine_takes_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"docker_image: '{name}' is no image's name"):
+        preflight.parse_config(f"docker_image: '{name}'", "c.yaml", FACTS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "busybox", "localhost/a-b:1", "Host.example:5000/a/b_c__d.e--f:V1.0-x", "[::1]:5000/x",
+        "0123456789ab", "a:1@sha256:" + "0" * 64, "sha256:" + "a" * 64,
+    ],
+)  # fmt: skip
+def test_an_images_name_that_engines_take_is_good(name: str) -> None:
+    assert preflight.parse_config(f"docker_image: '{name}'", "c.yaml", FACTS).docker_image == name
 
 
 def test_a_value_that_only_containers_use_does_not_hold_up_processes() -> None:

@@ -48,6 +48,31 @@ def test_another_name_in_the_configuration_is_pulled_at_once() -> None:
     assert changed.usable == OLD, "until it is there, the one of before goes on"
 
 
+def test_an_engine_that_cannot_say_what_it_has_changes_nothing_and_is_not_made_to_pull(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_name: str) -> None:
+        raise EngineRefused("layer not retained")
+
+    api, clock = DockerApi("unix:///none"), FakeClock()
+    puller = ImagePuller(api, clock.now)
+    found = {"Id": "sha256:id1", "RepoDigests": ["repo/worker@sha256:old"]}
+    pulled: list[str] = []
+    monkeypatch.setattr(api, "pull", lambda name, *_: pulled.append(name))
+    with monkeypatch.context() as working:
+        working.setattr(api, "inspect_image", lambda _name: found)
+        puller.update(OLD.name, DAY, "")
+        wait_until(lambda: puller.update(OLD.name, DAY, "").age is not None, "the first pull")
+    puller.forget_known()
+    monkeypatch.setattr(api, "inspect_image", refuse)
+    for _ in range(5):
+        clock.advance(60.0)
+        status = puller.update(OLD.name, DAY, "")
+    assert (status.name, status.problem) == (OLD.name, "layer not retained")
+    assert puller.get_usable() == OLD
+    assert len(pulled) == 1
+
+
 def test_one_pull_at_a_time() -> None:
     assert image_schedule.choose_pull(keeper(pulling="x", pulled=""), DAY, 0.0) == ""
 
