@@ -91,13 +91,17 @@ class System:
     def start(
         self, line: str, environment: Mapping[str, str], output: Optional[int] = None
     ) -> "subprocess.Popen[bytes]":
-        """Start a shell line; ``output``: a file descriptor, else ours. Raises OSError."""
+        """Start a shell line in HOME; ``output``: a file descriptor, else ours. Raises OSError.
+
+        Where HOME cannot be used the process says so and ends with 127.
+        """
+        home = environment.get("HOME", "/")
         shell = "/bin/bash" if os.path.exists("/bin/bash") else "/bin/sh"
         try:
             process = subprocess.Popen(
-                [shell, "-c", line], env=dict(environment), cwd=environment.get("HOME", "/"),
-                stdin=subprocess.DEVNULL, stdout=output,
-                stderr=subprocess.STDOUT if output else None, preexec_fn=self._become_user,
+                [shell, "-c", line], env=dict(environment), stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT if output else None,
+                preexec_fn=lambda: self._become_user(home),
             )  # fmt: skip
         except (ValueError, subprocess.SubprocessError) as error:
             # we cannot become the user, as in a user namespace that does not know it
@@ -105,7 +109,7 @@ class System:
         self._own[process.pid] = process
         return process
 
-    def _become_user(self) -> None:
+    def _become_user(self, home: str) -> None:
         # between fork and exec: system calls only
         os.setsid()
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
@@ -113,6 +117,11 @@ class System:
             os.setgroups(self._user.groups)
             os.setgid(self._user.gid)
             os.setuid(self._user.uid)
+        try:
+            os.chdir(home)  # now: a file server may not trust root
+        except OSError as error:
+            os.write(2, ("HOME=%s: %s\n" % (home, error.strerror)).encode("utf-8", "replace"))
+            os._exit(127)
 
     def run(
         self, line: str, environment: Mapping[str, str], timeout: float, show: str = ""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 
 import pytest
 
@@ -48,3 +49,22 @@ def test_a_command_of_a_user_that_we_cannot_become_fails_with_the_reason() -> No
     assert system.run("true", ENVIRONMENT, 30.0).code == 127
     with pytest.raises(OSError, match="preexec_fn"):
         system.start("true", ENVIRONMENT)
+
+
+def test_a_home_that_is_not_there_is_the_reason_why_a_command_fails() -> None:
+    system = System(None)
+    result = system.run("true", {**ENVIRONMENT, "HOME": "/nowhere"}, 30.0)
+    assert result == Result(127, "HOME=/nowhere: No such file or directory")
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.getuid() != 0, reason="acts as another user")
+def test_a_command_of_another_user_begins_in_his_home_with_his_rights() -> None:
+    with tempfile.TemporaryDirectory() as home:  # as a file server's that root may not enter
+        environment = {**ENVIRONMENT, "HOME": home}
+        system = System(User("other", 12345, 12345, (), home))
+        assert system.run("pwd", environment, 30.0) == Result(
+            127, f"HOME={home}: Permission denied"
+        )
+        os.chown(home, 12345, 12345)
+        assert system.run("pwd", environment, 30.0) == Result(0, home)
