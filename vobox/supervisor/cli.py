@@ -1,6 +1,8 @@
 """The command line of ``thyme-vobox``."""
 
 import difflib
+import errno
+import fcntl
 import os
 import signal
 import sys
@@ -28,7 +30,7 @@ exit codes of run:
   0  stopped by SIGTERM or SIGINT
   3  no schedd answered within SCHEDD_TIMEOUT
   4  no good credentials within CREDENTIALS_TIMEOUT
-  5  its own directory VOBOX_DIR cannot be used
+  5  its own directory VOBOX_DIR cannot be used, or another thyme-vobox runs with it
   6  a setting is missing or wrong
 """
 
@@ -86,11 +88,23 @@ def _print(text: str) -> int:
     return 0
 
 
+def _lock(directory: str) -> None:
+    """Lock the directory until this process ends, however it does; raises OSError."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        # two would keep two CEs running
+        raise OSError(errno.EBUSY, "another thyme-vobox runs with it") from None
+
+
 def _run(settings: Settings) -> int:
     try:
         os.makedirs(settings.directory, exist_ok=True)
         # the commands in it are run as the CE's user
         check_shared_directory(settings.directory, settings.user.uid)
+        _lock(settings.directory)
         made = links.write_commands(os.path.join(settings.directory, "bin"), settings.python)
     except OSError as error:
         sys.stderr.write(

@@ -194,6 +194,28 @@ def test_a_ce_that_ignores_sigterm_is_killed_with_all_its_children(
     assert [pid for pid in pids if alive(pid)] == []
 
 
+def test_a_second_one_with_the_same_directory_is_refused(box: LiveBox, schedd: LiveSchedd) -> None:
+    schedd.start()
+    box.start()
+    box.wait_for("schedd and credentials are there")
+    second = subprocess.run(
+        [sys.executable, "-m", "vobox.supervisor", "run"], env=box.environment, timeout=LONG,
+        cwd=box.directory, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    directory = box.environment["VOBOX_DIR"]
+    why = f"VOBOX_DIR={directory} cannot be used: another thyme-vobox runs with it"
+    assert (second.returncode, second.stdout) == (5, "")
+    assert second.stderr == f"thyme-vobox: {why}\n"
+    assert box.health()[0] == 0
+    box.end(signal.SIGKILL)
+    before = len(box.said())
+    box.start()
+    wait_until(
+        lambda: "schedd and credentials are there" in box.said()[before:], "the next one",
+        timeout=LONG, state=box.said,
+    )  # fmt: skip
+
+
 def test_orphans_that_end_are_reaped(box: LiveBox, schedd: LiveSchedd) -> None:
     schedd.start()
     parent = box.script(
