@@ -146,7 +146,8 @@ SCHEDD = Series(
         ),
         Field(
             "event_lag", "float", "s",
-            "Age of an event when it was read, longest; 0 when nothing was left to read.",
+            "Age of an event of the schedd's own when it was read, longest; 0 when nothing was "
+            "left to read.",
         ),
         Field("rebuilding", "boolean", "", "The ledger is being made from the stream."),
         Field("unreadable", "integer", "records", "Records that could not be read.", "total"),

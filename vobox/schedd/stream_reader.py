@@ -340,8 +340,8 @@ class StreamReader:
         if not isinstance(event, ScheddMessage) or not ours:
             return 1
         tally = None if replaying else self._state.tally
-        if tally:
-            tally.read(self._state.wall() - record.time)
+        if tally and time is not None:  # a worker's time is that of its node's clock
+            tally.read(self._state.wall() - time)
         if isinstance(event, Marker):
             self.last_marker = event.token
             self._ledger.write_meta("marked", str(record.offset))

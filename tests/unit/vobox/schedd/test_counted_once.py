@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.schedd_parts import Events, ScheddHarness
+from thyme.broker.base import Record
 from thyme.protocol import codec
 from thyme.protocol.events import JobMessage, Usage
 from thyme.protocol.job import JobId
@@ -81,6 +82,31 @@ def test_a_lost_connection_counts_what_happens_meanwhile(bench: Counting) -> Non
         pass
     bench.session.finish_replay()
     assert bench.counts() == {"finished": 1}
+
+
+def test_a_worker_whose_clock_is_slow_makes_no_lag(
+    bench: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = bench.transport.read
+
+    slow = ("started", "finished")
+
+    def read_late(*words: int) -> list[Record]:
+        late = bench.state.wall() - 600.0
+        return [one._replace(time=late) if kind(one) in slow else one for one in read(*words)]
+
+    def kind(record: Record) -> str:
+        return getattr(codec.decode(record.body), "kind", "")
+
+    monkeypatch.setattr(bench.transport, "read", read_late)
+    e, other = Events(JobId(1, 0)), Events(JobId(2, 0))
+    bench.submit(e.submit())
+    bench.record(e.started(), e.finished())
+    assert bench.state.tally is not None
+    assert bench.state.tally.take().lag < 60.0
+    slow = ("submit",)
+    bench.submit(other.submit())
+    assert bench.state.tally.take().lag == 600.0, "its own event is as old as that"
 
 
 def test_cpu_time_of_a_lost_attempt_is_what_its_worker_last_told(bench: Counting) -> None:
