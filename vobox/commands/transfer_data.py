@@ -43,8 +43,8 @@ from .schedd_names import is_schedd
 
 OPTIONS = (
     Option("constraint", 1, values=1),
-    Option("all", 3),
     Option("addr", 2, values=1),
+    Option("all", 1),
     Option("name", 1, values=1),
     Option("pool", 1, values=1),
     Option("stm", 1, values=1),

@@ -108,7 +108,7 @@ def test_every_way_of_naming_jobs_fetches_their_output(schedd: LiveSchedd) -> No
     schedd.wait_for(j1_0=4, j1_1=4)
     owner = schedd.run("condor_q", "1.0", "-af", "Owner").stdout.strip()
 
-    for which in ("1", "-constraint ProcId<9", "-all", owner, "1.0 1.1 -addr <x>", "1.0 1"):
+    for which in ("1", "-constraint ProcId<9", "-all", "-a", owner, "1.0 1.1 -addr <x>", "1.0 1"):
         done = schedd.run("condor_transfer_data", *which.split())
         assert done.returncode == 0, (which, done)
         for number in (0, 1):
