@@ -94,12 +94,18 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="HOST[:PORT]",
         help="the broker, tried in turn",
     )
-    option("--vhost", help="virtual host (/)")
+    option("--vhost", type=_check_vhost, help="virtual host (/)")
     option("--tls", action=argparse.BooleanOptionalAction, default=None, help="amqps://")
     option("--ca", metavar="FILE", help="the authority's certificate, where the users run")
     lanes(one)
     option("--force", action="store_true", help="rewrite files that differ; passwords stay")
     return made
+
+
+def _check_vhost(text: str) -> str:
+    if not text or not text.isprintable():
+        raise argparse.ArgumentTypeError("give a name of printable characters; the default is /")
+    return text
 
 
 def _check_host(text: str) -> str:

@@ -235,7 +235,8 @@ def test_a_directory_that_cannot_be_made_is_named(
 @pytest.mark.parametrize(
     "options",
     [["--host", "a b"], ["--host", "me:secret@h"], ["--host", "h:99999"], ["--host", "h/v"],
-     ["--host", ""], ["--ca", "/etc/ca.pem"], ["--pool", "x" * 250]],
+     ["--host", ""], ["--vhost", ""], ["--vhost", "x\ny"],
+     ["--ca", "/etc/ca.pem"], ["--pool", "x" * 250]],
 )  # fmt: skip
 def test_a_place_that_no_url_can_name_is_refused_before_anything_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
