@@ -28,6 +28,7 @@ from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import Task
 
 from . import processes
+from .ipc_objects import remove_ipc_objects
 from .private_temporaries import find_place
 from .sandbox import JOB_AD, MACHINE_AD, STDERR, STDOUT, Sandbox
 from .start_errors import CannotStart, one_line, translate_start_error
@@ -39,6 +40,8 @@ from .work_directory import remove_scratch
 FEATURES = ("MACHINEFEATURES", "JOBFEATURES", "PLANCTON_LIFE")
 #: Seconds between two looks at what a job uses: the first soon, as many jobs are short.
 FIRST_LOOK, LOOK_INTERVAL = 0.25, 3.0
+#: Seconds until a job that was killed and still runs is killed again.
+KILL_AGAIN = 1.0
 #: The kernel, out of memory, takes the job before the worker, which has to report that.
 _OOM_SCORE = b"1000"
 #: Bytes that the kernel reads of a script's first line.
@@ -168,24 +171,27 @@ class Execution:
             self._signal_all(signal.SIGCONT)
 
     def kill(self) -> None:
-        """Kill it now."""
-        self._kill_at = float("inf")
-        self._signal(signal.SIGKILL)
+        """Kill it now, with all that it has started; to be done again in a moment if it still runs.
+
+        Whoever traces its first process, maybe from another group, keeps it from being waited for.
+        """
+        self._kill_at = self._clock() + KILL_AGAIN
+        self._signal_all(signal.SIGKILL)
 
     def kill_after_grace(self) -> float | None:
         """Kill it if its grace has passed; else the seconds until then (None: not asked to end)."""
         if self._kill_at is None:
             return None
-        left = self._kill_at - self._clock()
-        if left <= 0:
+        if self._kill_at <= self._clock():
             self.kill()
-        return max(left, 0.0)
+        return max(self._kill_at - self._clock(), 0.0)
 
     def clean_up(self) -> ExecutionResult:
         """Kill what the ended job left running; return how it ended and all that it used."""
         if self._outcome is None:
             raise RuntimeError("clean_up before the end of the job")
         processes.kill_descendants(self._user)
+        remove_ipc_objects(self._user)
         self._remove_temporaries()
         self._meter.measure_end()
         first, meter = self._outcome.usage, self._meter

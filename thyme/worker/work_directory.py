@@ -22,6 +22,7 @@ from pathlib import Path
 from hostfiles.private_directory import check_shared_directory
 from thyme.errors import NodeUnfit
 
+from .ipc_objects import remove_ipc_objects
 from .uid_lock import UidLock
 from .users import AUTOMATIC_USERS, FIRST_UID, JobUser
 
@@ -57,6 +58,7 @@ class WorkDirectory:
             self.user.check()
             if self._number is not None:
                 _kill_leftover_processes(self._number)
+                remove_ipc_objects(self.user)
         except BaseException:
             self.close()
             raise

@@ -38,6 +38,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _OOM_SCORE = 800
 #: Seconds between two rounds against processes that do not die at once (a disk wait).
 _KILL_PAUSE = 0.02
+#: Seconds until a pilot that was killed and has not ended is killed again.
+_KILL_AGAIN = 1.0
 #: Exit codes that a shell gives for a command that is not there, or cannot run.
 _NOT_FOUND, _NOT_RUNNABLE = 127, 126
 _WATCHED = (signal.SIGCHLD, signal.SIGTERM)
@@ -165,8 +167,11 @@ def _watch(pid: int, default_grace: float) -> int:
             return code
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left <= 0:
-            _kill(pid)
-            deadline, left = None, None
+            # Also those that it left to us: one that traces it keeps us from waiting for it.
+            for child in _children():
+                _kill(child)
+            left = _KILL_AGAIN
+            deadline = time.monotonic() + left
         got = signal.sigwaitinfo(_WATCHED) if left is None else signal.sigtimedwait(_WATCHED, left)
         if got is not None and got.si_signo == signal.SIGTERM:
             deadline = _ask_to_end(None if asked else pid, deadline, default_grace)

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -130,6 +131,14 @@ def test_the_exit_code_of_a_killed_main_process_contains_the_signal(place: Place
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     assert place.until(name, PilotState.EXITED).exit_code == 137
+
+
+def test_a_pilot_that_is_traced_by_its_own_child_can_be_stopped(place: Place) -> None:
+    program = Path(__file__).parents[2] / "support/traced_job.py"
+    name = place.start(f"exec {sys.executable} {program} > up")
+    assert place.read(name, "up") == "0"
+    place.engine.stop(name, 0.2)
+    assert place.until(name, PilotState.EXITED).exit_code in (137, 143)
 
 
 def test_only_the_main_process_is_asked_and_only_once(place: Place) -> None:

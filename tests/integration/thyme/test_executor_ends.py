@@ -15,6 +15,9 @@ from thyme.protocol.job import Task
 pytestmark = pytest.mark.own_process
 
 
+TRACED = str(Path(__file__).parents[2] / "support/traced_job.py")
+
+
 def alive(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -53,6 +56,24 @@ def test_asked_to_end_it_gets_its_own_signal_and_time_to_tidy_up(tmp_path: Path)
 
     assert run.outcome.exit_code == 5
     assert [(f.name, f.data) for f in run.files] == [("result", b"tidy\n")]
+
+
+@pytest.mark.parametrize("way", ["kill", "grace"])
+def test_a_job_that_is_traced_by_its_own_child_can_be_killed(tmp_path: Path, way: str) -> None:
+    """Neither condor_rm nor its limits nor its pilot's end ended it."""
+    run = Run(tmp_path, Task(sys.executable, (TRACED,), kill_grace=0.2), wait=False)
+    wait_until(lambda: run.out, "the tracer")
+    assert run.out == b"0\n"
+
+    def over() -> bool:
+        run.job.kill_after_grace()
+        return run.job.poll() is not None
+
+    run.job.kill() if way == "kill" else run.job.request_end()
+    wait_until(over, "the job to end")
+    run.end()
+
+    assert run.outcome.signal in (signal.SIGKILL, signal.SIGTERM)
 
 
 def test_a_signal_to_a_job_that_is_gone_is_no_error(tmp_path: Path) -> None:

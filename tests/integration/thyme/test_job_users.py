@@ -194,6 +194,34 @@ pwd; echo x > out
 """
 
 
+LEAVING_IN_THE_KERNEL = """
+import ctypes
+libc = ctypes.CDLL(None)
+new = 0o1600  # IPC_CREAT, and its modes
+print(libc.shmget(0, 1 << 20, new), libc.semget(0, 3, new), libc.msgget(0, new))
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_job_leaves_no_memory_and_no_queues_in_the_kernel(site: HostileSite, jobs: int) -> None:
+    """It took memory until the machine started again, and the next job could read it."""
+    site.submit(*[Task("/usr/bin/python3", arguments=("-c", LEAVING_IN_THE_KERNEL))] * jobs)
+    others = {kind: list_ipc_objects(kind) for kind in ("shm", "sem", "msg")}
+
+    worker = site.start(0, f"--max-jobs={jobs}", THYME_URL_FILE=str(site.url_file))
+
+    finished = site.result(worker)
+    assert finished.exit_code == 0, finished
+    assert "-1" not in finished.stdout.decode().splitlines()[0].split()
+    assert {kind: list_ipc_objects(kind) for kind in others} == others
+
+
+def list_ipc_objects(kind: str) -> list[list[str]]:
+    lines = Path("/proc/sysvipc", kind).read_text().splitlines()[1:]
+    return [line.split()[:3] for line in lines]
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("place", ["", "/tmp", "/var/tmp"])
 def test_a_job_finds_and_leaves_nothing_in_temporary_directories(
