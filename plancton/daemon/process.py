@@ -46,6 +46,10 @@ def run(paths: Paths, environ: Mapping[str, str]) -> None:
     sensors = ProcSensors()
     facts = sensors.read_facts()
     clock = Clock(now=time.monotonic, wall=time.time)
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        # Whoever sees the lock may send one, and it would end this process: what they ask for is
+        # done by the first pass anyway.
+        signal.signal(number, signal.SIG_IGN)
     lock = DaemonLock(paths)
     lock.take()
     wakeup = PipeWakeup()

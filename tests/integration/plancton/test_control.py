@@ -4,8 +4,10 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler
 
 import yaml
 
@@ -46,6 +48,28 @@ def test_a_daemon_takes_its_configuration_from_the_url_in_its_environment(
         state=node.published,
     )
     assert "the server answers 503" in node.ctl("explain").stdout
+
+
+def test_a_command_to_a_daemon_that_still_starts_does_not_end_it(
+    node: Node, web: ConfigServer
+) -> None:
+    go = threading.Event()
+
+    def answer_late(request: BaseHTTPRequestHandler) -> None:
+        assert go.wait(60)
+        web.as_usual(request)
+
+    web.text, web.answer = yaml.safe_dump(CONFIG), answer_late
+    node.environment = {"PLANCTON_CONF_URL": web.url}
+    daemon = node.nodaemon()
+    wait_until(lambda: web.asked, "the daemon to ask", state=node.log)
+    for command in ("retry", "drain"):
+        assert node.ctl(command).returncode == 0
+    daemon.send_signal(signal.SIGHUP)
+    go.set()
+    wait_until(lambda: node.published().get("mode") == "drain", "its first pass", state=node.log)
+    assert daemon.poll() is None
+    assert node.running() == {}
 
 
 def test_start_in_the_background_hands_the_url_on(node: Node, web: ConfigServer) -> None:
