@@ -142,7 +142,8 @@ class PrintMask:
                 return label + ad.text("JobId")
             return cluster(ad) + proc(ad)
 
-        self._columns.append(Column(show, heading))
+        # a label does not count for the column's width
+        self._columns.append(Column(show, heading, lambda ad: show(ad)[len(label) :]))
 
     def _add_name(self, attribute: str) -> str:
         """Note an attribute or expression as typed; return it in the new ClassAd syntax."""

@@ -50,3 +50,11 @@ def test_times_are_written_as_the_tables_write_them() -> None:
 def test_every_word_up_to_the_next_dash_is_an_attribute_also_a_number() -> None:
     assert out(condor_q, TWO, "-af", "JobStatus", "38") == "5 38\n2 38\n"
     assert out(condor_q, TWO, "-af", "JobStatus", "-", "30.1") == "2\n"
+
+
+def test_a_label_does_not_count_for_the_width_of_the_ids() -> None:
+    # HTCondor 25.14.1, of the same jobs in a file
+    queue = FakeQueue([job(1), job(123456, 11)])
+    assert out(condor_q, queue, "-all", "-af:jlh", "JobStatus") == (
+        " ID       JobStatus\nID = 1.0  1        \nID = 123456.11 1        \n"
+    )
