@@ -172,7 +172,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _own_options(command: str, add: Callable[..., object]) -> None:
     if command == "start":
-        add("--wait", type=float, help=argparse.SUPPRESS)
+        add("--wait", type=_seconds, help=argparse.SUPPRESS)
     elif command in ("drain", "drain-stop"):
         add(
             "--wait",
