@@ -13,9 +13,15 @@ _LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)")
 
 
 def parse_env(text: str) -> dict[str, str]:
-    """Parse ``KEY=VALUE`` lines; all other lines are comments."""
+    """Parse ``KEY=VALUE`` lines as compose does; all other lines are comments."""
     found = (_LINE.fullmatch(line.strip()) for line in text.splitlines())
-    return {match[1]: match[2].strip().strip("'\"") for match in found if match}
+    return {match[1]: _parse_value(match[2].strip()) for match in found if match}
+
+
+def _parse_value(text: str) -> str:
+    """Return a value without its quotes, or what is before a comment."""
+    quoted = re.match(r"(['\"])(.*?)\1", text)
+    return quoted[2] if quoted else re.split(r"\s+#", text, maxsplit=1)[0]
 
 
 def replace_value(text: str, key: str, value: str) -> str:
@@ -38,7 +44,10 @@ def read_env(directory: Path, node: str, environment: Mapping[str, str]) -> dict
     if not path.exists():
         write_file(path, replace_value(example, "NODE_NAME", node).encode(), 0o644)
         print("made .env from .env.example")
-    text = path.read_text()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SetupFailed(f".env: is not UTF-8 ({error.reason} at byte {error.start})") from None
     missing = find_missing(text, example)
     if missing:
         raise SetupFailed(f".env lacks {', '.join(missing)}: copy these lines from .env.example")

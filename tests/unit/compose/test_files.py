@@ -129,6 +129,19 @@ def test_the_environment_overrides_env_as_in_compose(tmp_path: Path) -> None:
     assert settings.read_env(tmp_path, "n", {"SITE": "torino", "HOME": "/"})["SITE"] == "torino"
 
 
+def test_a_value_ends_where_compose_ends_it() -> None:
+    # as docker-compose 1.29 fills these in
+    text = "A=one # two\nB=\"x y\" # z\nC=a#b\nD='q # r'\nE=\n"
+    assert settings.parse_env(text) == {"A": "one", "B": "x y", "C": "a#b", "D": "q # r", "E": ""}
+
+
+def test_settings_in_another_encoding_are_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / ".env.example").write_text(EXAMPLE)
+    (tmp_path / ".env").write_bytes(EXAMPLE.encode() + b"# caf\xe9\n")
+    with pytest.raises(SetupFailed, match=r"^\.env: is not UTF-8"):
+        settings.read_env(tmp_path, "n", {})
+
+
 def test_an_env_of_an_older_version_is_refused_with_what_it_lacks(tmp_path: Path) -> None:
     (tmp_path / ".env.example").write_text("A=1\nNODE_NAME=n\nNEW=2\nOTHER=3\n")
     (tmp_path / ".env").write_text("A=5\n# NEW=2\nNODE_NAME=x\n")
