@@ -111,7 +111,10 @@ def _install(source: GitSource, confdir: Path) -> None:
     from plancton import preflight  # late: --help needs no library
     from plancton.node.sensors import ProcSensors
 
-    occupied = confdir.exists() and any(confdir.iterdir())
+    try:
+        occupied = (confdir.exists() or confdir.is_symlink()) and any(confdir.iterdir())
+    except OSError as error:
+        raise PlanctonError(f"{confdir}: cannot be used: {error.strerror}") from error
     if occupied and not _is_clean_clone(confdir, source):
         raise PlanctonError(
             f"{confdir}: holds another configuration, or one that was changed here; "

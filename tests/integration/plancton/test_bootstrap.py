@@ -127,6 +127,20 @@ def test_another_configuration_is_not_overwritten(
     assert (node.confdir / "config.yaml").read_text() == "mine"
 
 
+@pytest.mark.parametrize("what", ["a file", "a link to nowhere"])
+def test_what_is_no_directory_is_not_replaced(
+    repository: Path, node: Node, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    node.confdir.parent.mkdir()
+    if what == "a file":
+        node.confdir.touch()
+    else:
+        node.confdir.symlink_to("/nowhere")
+    assert node.run(str(repository)) == ExitCode.FAILED
+    assert f"plancton-bootstrap: {node.confdir}: cannot be used: N" in capsys.readouterr().err
+    assert [path.name for path in node.confdir.parent.iterdir()] == ["plancton"]
+
+
 def test_done_again_it_takes_over_what_the_repository_has_now(repository: Path, node: Node) -> None:
     assert node.run(str(repository)) == 0
     commit(repository, "engine: process\nmax_docks: 9\n")
