@@ -30,18 +30,21 @@ VERSION_TEXT = CONDOR_VERSION + "\n" + CONDOR_PLATFORM + "\n"
 def main() -> int:
     """Print the version; return the exit code."""
     keep_standard_streams()
-    text = VERSION_TEXT
+    shown = []  # type: list[str]
     for word in sys.argv[1:]:
-        if word in ("-arch", "-opsys"):
-            text = (ARCH if word == "-arch" else OPSYS) + "\n"
-        elif word in ("-help", "--help"):
-            write(1, USAGE.encode("ascii"))
+        letter = word[1:2] if word.startswith("-") else ""
+        if letter == "h" or word == "--help":
+            write(2, USAGE.encode("ascii"))
             return 0
+        if letter in ("a", "o"):  # HTCondor looks at nothing else
+            shown.append(ARCH if letter == "a" else OPSYS)
         elif word not in ("", "-version", "--version"):
-            text = "ERROR: unrecognized argument: '%s'\n%s" % (word, USAGE)
+            what = "unrecognized" if word.startswith("-") else "invalid"
+            text = "ERROR: %s argument: '%s'\n%s" % (what, word, USAGE)
             write(2, text.encode("utf-8", "backslashreplace"))
             return 1
-    write(1, text.encode("ascii"))
+    lines = "".join(each + "\n" for each in sorted(set(shown), key=shown.index))
+    write(1, (lines or VERSION_TEXT).encode("ascii"))
     return 0
 
 

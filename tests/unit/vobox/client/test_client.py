@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.fake_rpc_server import FakeRpcServer, run
 from tests.support.schedd_process import BARE, ROOT, thin
+from vobox.client import version
 from vobox.client.client import DEFAULT_SOCKET
 from vobox.rpc.types import Answer
 from vobox.supervisor.settings import VARIABLES
@@ -272,6 +273,25 @@ def test_condor_version_needs_no_schedd_and_takes_laws_empty_argument(tmp_path: 
     assert [line.split()[0] for line in done.stdout.decode().splitlines()] == [
         "$CondorVersion:", "$CondorPlatform:",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "stdout", "stderr"),
+    [
+        ("-a", 0, version.ARCH, ""),
+        ("-opsysver -arch -o", 0, f"{version.OPSYS}\n{version.ARCH}", ""),
+        ("-help x", 0, "", "Usage: condor_version [options]"),
+        ("-arch x", 1, "", "ERROR: invalid argument: 'x'"),
+        ("-verbose", 1, "", "ERROR: unrecognized argument: '-verbose'"),
+        ("-", 1, "", "ERROR: unrecognized argument: '-'"),
+    ],
+)
+def test_condor_version_reads_the_first_letter_of_options(
+    tmp_path: Path, argv: str, code: int, stdout: str, stderr: str
+) -> None:
+    done = run(tmp_path / "s.sock", "condor_version", *argv.split())
+    assert (done.returncode, done.stdout.decode().rstrip("\n")) == (code, stdout)
+    assert done.stderr.decode().partition("\n")[0] == stderr
 
 
 @pytest.mark.parametrize("what", ["file", "directory", "too long"])
