@@ -131,7 +131,7 @@ def test_any_bytes_in_a_log_are_events_or_an_error(tmp_path: Path, pieces: list[
         for _ in range(100):
             events, at_end = log.read()
             for event in events:
-                event.format(False, True)
+                event.format(False, True, True)
             if at_end:
                 break
         else:
