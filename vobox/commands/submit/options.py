@@ -52,7 +52,7 @@ _FIELDS = {
     "allow-crlf-script": "allow_crlf",
     "help": "help",
 }
-_NAME = re.compile(r"(?:\+|MY\.)?[A-Za-z_][\w.]*\Z", re.IGNORECASE | re.ASCII)
+_NAME = re.compile(r"\+?[\w.]+\Z", re.ASCII)
 
 
 @dataclass

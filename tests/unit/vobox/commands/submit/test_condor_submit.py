@@ -70,6 +70,14 @@ def test_everything_on_the_command_line_needs_no_description() -> None:
     assert len(host.target.submitted[0][1]) == 2
 
 
+@pytest.mark.parametrize("name", ["x", "1x", "a.b", "MY.Foo"])
+def test_a_name_on_the_command_line_is_one_of_a_description(name: str) -> None:
+    host = FakeSubmitHost()
+    answer = host.run("executable=agent.sh", f"{name} = 3", f"arguments=$({name})", "-queue", "1")
+    assert answer.code == 0, answer
+    assert host.target.submitted[-1][1][0].ad.text("Args") == "3"
+
+
 @pytest.mark.parametrize(
     ("argv", "reads"),
     [([], True), (["-"], True), (["e.sub"], False), (["-terse"], True), (["-f", "e.sub"], True),
