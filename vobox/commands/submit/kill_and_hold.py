@@ -57,7 +57,7 @@ def record_kill_signal(commands: Commands, ad: Ad, grid: bool) -> None:
 
 def _parse_signal_name(text: str) -> str:
     for name, number in _SIGNALS.items():
-        if text.upper() == name or (text.isdecimal() and int(text) == number):
+        if text.upper() == name or text.lstrip("0") == str(number):
             return name
     raise job_error(f"invalid signal {text}")
 

@@ -128,6 +128,7 @@ def test_output_and_error_in_one_file_are_one_stream(lines: str, merged: bool) -
         ("", 15, ""),
         ("kill_sig = SIGINT", 2, "SIGINT"),
         ("kill_sig = 9", 9, "SIGKILL"),
+        ("kill_sig = 009", 9, "SIGKILL"),
         ('+KillSig = "SIGUSR1"', 10, "SIGUSR1"),
         ("universe = grid\ngrid_resource = batch x", 15, "SIGTERM"),
     ],

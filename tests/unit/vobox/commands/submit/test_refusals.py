@@ -67,6 +67,15 @@ def test_a_bad_appended_line_is_named_by_its_number() -> None:
     )
 
 
+def test_a_signal_of_more_digits_than_python_converts_is_refused() -> None:
+    answer = FakeSubmitHost().submit(
+        f"executable = x\ntransfer_executable = false\nkill_sig = {'9' * 5000}\nqueue\n"
+    )
+
+    assert answer.code == 1
+    assert "invalid signal 999" in answer.stderr
+
+
 def test_a_huge_description_is_refused_unread() -> None:
     host = FakeSubmitHost({f"{CWD}/big.sub": b"\n" * (4 * 1024 * 1024 + 1)})
     answer = host.run("big.sub")
