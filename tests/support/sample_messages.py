@@ -6,7 +6,7 @@ from dataclasses import fields
 from hypothesis import strategies as st
 
 from thyme.protocol.codec import encode
-from thyme.protocol.events import Held, HoldReason, Machine, Message, Usage
+from thyme.protocol.events import Held, HoldReason, Machine, Message, Usage, clean_reason
 from thyme.protocol.job import JobId, SandboxFile, Task
 from thyme.protocol.mail import ACTIONS
 
@@ -56,7 +56,8 @@ VALUES = {
     "signal": st.none() | st.integers(0, 64), "stdout": blobs, "stderr": blobs, "files": files,
     "usage": st.builds(Usage, moments, moments, moments, counts, counts, counts),
     "hold": st.none() | holds,
-    "reason": texts, "state": texts, "token": names, "next_cluster": counts, "run": st.booleans(),
+    "reason": texts.map(clean_reason), "state": texts, "token": names,
+    "next_cluster": counts, "run": st.booleans(),
     "wait": st.booleans(), "again": st.booleans(), "life": names,
     "force": st.booleans(), "action": st.sampled_from(ACTIONS),
     "machine": st.none() | machines, "since": numbers, "interval": seconds, "jobs": counts,

@@ -151,17 +151,29 @@ MAX_REASON: Final = 4096
 _INT_LIMIT: Final = 2**31
 
 
-def cut_reason(text: str) -> str:
-    """Return the text, or its first ``MAX_REASON`` characters with a mark that there was more."""
-    return text if len(text) <= MAX_REASON else text[: MAX_REASON - 3] + "..."
+#: What steers a terminal, of C0 and C1, but for line ends and tabs.
+_CONTROLS: Final = {
+    number: " " for number in (*range(32), *range(127, 160)) if number not in b"\t\n"
+}
+
+
+def clean_reason(text: str) -> str:
+    """Return the text as others' terminals and user logs can show it.
+
+    Control characters become blanks; of a longer text the first ``MAX_REASON`` characters are
+    left, with a mark that there was more.
+    """
+    if len(text) > MAX_REASON:
+        text = text[: MAX_REASON - 3] + "..."
+    return text if text.isprintable() else text.translate(_CONTROLS)
 
 
 @dataclass(frozen=True)
 class HoldReason:
     """HTCondor's HoldReasonCode, HoldReasonSubCode (mostly an errno) and HoldReason.
 
-    What a user's expression gives is cut to what every reader takes: numbers to 32 bits, the
-    text to ``MAX_REASON`` characters.
+    What a user's expression or a worker gives is cut to what every reader takes: numbers to 32
+    bits, the text as by ``clean_reason``.
     """
 
     code: int
@@ -173,8 +185,8 @@ class HoldReason:
             if not -_INT_LIMIT <= (number := getattr(self, name)) < _INT_LIMIT:
                 limit = _INT_LIMIT - 1 if number > 0 else -_INT_LIMIT
                 object.__setattr__(self, name, limit)
-        if len(self.text) > MAX_REASON:
-            object.__setattr__(self, "text", cut_reason(self.text))
+        if (text := clean_reason(self.text)) != self.text:
+            object.__setattr__(self, "text", text)
 
 
 @dataclass(frozen=True)

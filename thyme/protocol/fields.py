@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .blobs import BlobReader, BlobWriter, check_count, check_integer
-from .events import MAX_SHARING, HoldReason, Machine, Usage, cut_reason
+from .events import MAX_SHARING, HoldReason, Machine, Usage, clean_reason
 from .job import FileOnDisk, JobId, SandboxFile, find_runs
 from .mail import ACTIONS
 
@@ -332,7 +332,7 @@ MESSAGE_FIELDS: dict[str, tuple[Writer, Reader]] = {
     "stderr": _BLOB,
     "files": _FILES,
     "hold": (_write_hold, _read_hold),
-    "reason": _check_both_ways(lambda value: cut_reason(_check_text(value))),
+    "reason": _check_both_ways(lambda value: clean_reason(_check_text(value))),
     "state": _check_both_ways(_check_text),
     "token": _check_both_ways(_check_name),
     "next_cluster": _check_both_ways(check_count),

@@ -24,7 +24,7 @@ from thyme.protocol.events import (
     Removed,
     Suspended,
     Vacated,
-    cut_reason,
+    clean_reason,
     give_to,
 )
 from thyme.protocol.hold_codes import HoldReasonCode
@@ -226,7 +226,7 @@ def find_obstacle(request: ActionRequest, job: Job | JobState, uid: int) -> str:
 
 def _build_reason(request: ActionRequest, user: str) -> str:
     forced = " -forcex" if request.force else ""
-    reason = cut_reason(request.reason) if request.reason else f"via {request.command}{forced}"
+    reason = clean_reason(request.reason) if request.reason else f"via {request.command}{forced}"
     return f"{reason} (by user {user})"
 
 

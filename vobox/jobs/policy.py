@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import classad2
 
-from thyme.protocol.events import HoldReason, cut_reason
+from thyme.protocol.events import HoldReason, clean_reason
 from thyme.protocol.hold_codes import HoldReasonCode, format_duration
 from vobox.classad.ad import Ad
 from vobox.classad.expressions import Evaluator
@@ -121,7 +121,7 @@ def check_on_exit(ad: Ad, now: float) -> ExitAction:
     if "OnExitRemove" not in ad or truth(evaluator.attribute(ad, "OnExitRemove")) is not False:
         return ExitAction()
     why = f"The job attribute OnExitRemove expression '{ad['OnExitRemove']}' evaluated to FALSE"
-    return ExitAction(leaves=False, reason=cut_reason(why))
+    return ExitAction(leaves=False, reason=clean_reason(why))
 
 
 def stays_in_queue(ad: Ad, now: float, evaluator: Evaluator | None = None) -> bool:
@@ -155,7 +155,7 @@ def _fired(ad: Ad, name: str) -> str:
 
 def _reason(evaluator: Evaluator, ad: Ad, name: str) -> str:
     own = evaluator.attribute(ad, name + "Reason")
-    return cut_reason(own if isinstance(own, str) and own else _fired(ad, name))
+    return clean_reason(own if isinstance(own, str) and own else _fired(ad, name))
 
 
 def _hold(evaluator: Evaluator, ad: Ad, name: str) -> HoldReason:

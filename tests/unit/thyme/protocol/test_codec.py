@@ -143,14 +143,24 @@ def test_a_name_that_a_broker_could_not_hold_is_refused(name: str) -> None:
     "kind",
     [each for each in KINDS.values() if {"reason", "hold"} & {one.name for one in fields(each)}],
 )
-def test_a_reason_is_cut_whoever_sends_it(kind: type[Message]) -> None:
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (b"x" * 1_000_000, "x" * 4093 + "..."),
+        # a terminal's title, CSI of C1, a carriage return; line ends and tabs are HTCondor's, too
+        (rb"\u001b]0;owned\u0007 \u009b31m\ra\tb\nc\u007f \u00e4", " ]0;owned   31m a\tb\nc  ä"),
+    ],
+)
+def test_a_reason_is_cut_and_harmless_whoever_sends_it(
+    kind: type[Message], sent: bytes, read: str
+) -> None:
     """It goes into the job's ad, its user log and the answers of condor_q."""
     named = {one.name for one in fields(kind)}
     changes = {"reason": "REASON"} if "reason" in named else {"hold": HoldReason(1, 2, "REASON")}
     body = encode(replace(example(kind), **changes))
-    message = decode(body.replace(b"REASON", b"x" * 1_000_000))
+    message = decode(body.replace(b"REASON", sent))
     hold = getattr(message, "hold", None)
-    assert getattr(message, "reason", None if hold is None else hold.text) == "x" * 4093 + "..."
+    assert getattr(message, "reason", None if hold is None else hold.text) == read
 
 
 def test_a_file_never_arrives_setuid() -> None:
