@@ -33,6 +33,8 @@ _REMOTE: Final = re.compile(
 )
 _BYTES: Final = re.compile(r"\t(\d+)  -  Run Bytes (Sent|Received) By Job")
 _SIZES: Final = re.compile(r"(?<!\d)(\d+)  -  (MemoryUsage|ResidentSetSize) of job")
+#: What a user log begins with, maybe the half of an event that is being written.
+_BEGINNING: Final = re.compile(r"\s*\d{3} \(")
 _NAME: Final = re.compile(r'JobBatchName = "(.*)"')
 #: JobStatus after an event.
 _STATUSES: Final = {
@@ -271,12 +273,22 @@ def read_user_log(text: str, pause: Callable[[], None] = lambda: None) -> list[A
 
 
 def _read_events(text: str) -> Iterator[LogEvent]:
-    for piece in text.split("\n...\n"):
-        if piece.strip():
-            try:
-                yield LogEvent(piece + "\n")
-            except ValueError:
-                raise ValueError(f"this is no user log: {piece[:60]!r}") from None
+    """Yield the whole events up to what is none, as HTCondor's reader does.
+
+    Raises ValueError for a text that does not begin with an event.
+    """
+    *whole, rest = f"\n{text}".replace("\r\n", "\n").split("\n...\n")
+    for number, piece in enumerate(whole or [rest]):
+        try:
+            event = LogEvent(piece + "\n")
+        except ValueError:
+            if number or _BEGINNING.match(piece):
+                return
+            if piece.strip():
+                raise ValueError(f"this is no user log: {piece[1:61]!r}") from None
+            continue
+        if whole:
+            yield event
 
 
 def _apply(ad: Ad, event: LogEvent) -> None:

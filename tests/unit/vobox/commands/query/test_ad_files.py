@@ -203,3 +203,30 @@ def test_long_lines_take_no_time(read: Callable[[str], Iterable[Ad]], text: str)
     began = time.thread_time()
     assert all("A" not in ad for ad in read(text))
     assert time.thread_time() - began < 5.0
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "004 (001.000.000) 2026-11-"),
+        ("", "005 (001.000.000) 2026-11-22 13:25:13 Job terminated.\n"),
+        ("", "rubbish\n"),
+        ("", "rubbish\n...\n"),
+        ("...\n", ""),
+        ("\n", "\n"),
+    ],
+)
+def test_the_whole_events_of_a_user_log_count(tmp_path: Path, before: str, after: str) -> None:
+    path = tmp_path / "log"
+    event = "000 (001.000.000) 2026-11-22 13:25:12 Job submitted from host: <1>\n...\n"
+    for text in (event, event.replace("\n", "\r\n")):
+        path.write_bytes((before + text + after).encode())
+        asked = ("-userlog", str(path), "-af:j", "JobStatus")
+        assert out(condor_q, FakeQueue(), *asked) == "1.0 1\n"
+
+
+def test_a_user_log_in_which_the_first_event_is_being_written_has_no_job(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    for text in ("", "\n", "000 (001.000.0", "000 (001.000.000) 2026-11-22 13:25:12 Job submitted"):
+        path.write_text(text)
+        assert out(condor_q, FakeQueue(), "-userlog", str(path), "-af:j", "JobStatus") == ""
