@@ -34,7 +34,7 @@ def answer_peek(peek: Peek, sandbox: Sandbox | None) -> Peeked:
 def _read(peek: Peek, sandbox: Sandbox) -> Peeked:
     # step by step, so that no link on the way leads out of the scratch directory
     *above, last = peek.name.split("/")
-    directory = os.open(sandbox.path, os.O_RDONLY | os.O_DIRECTORY)
+    directory = os.open(sandbox.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         for part in above:
             inside = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)

@@ -164,10 +164,13 @@ class Sandbox:
 
     def _collect_outputs(self, task: Task) -> tuple[tuple[SandboxFile, ...], HoldReason | None]:
         """Collect what can be sent: one output that is missing does not keep back the others."""
-        with contextlib.suppress(OSError):
-            self.path.chmod(0o700)
         failures: list[OSError | ValueError] = []
         found: list[tuple[str, Path]] = []
+        if self.path.is_symlink():  # a job of our own user may put a link into its place
+            failures.append(OSError(errno.ENOTDIR, "Not a directory", str(self.path)))
+            return (), _explain_failures(failures)
+        with contextlib.suppress(OSError):
+            self.path.chmod(0o700)
         if task.output_files is None:
             try:
                 found = self._changed(task)

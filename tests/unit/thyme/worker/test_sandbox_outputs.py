@@ -227,6 +227,23 @@ def test_a_scratch_directory_that_is_gone_holds_the_job(sandbox: Sandbox) -> Non
     assert held(sandbox, TASK)[:2] == (12, 2)
 
 
+@pytest.mark.parametrize("of", [TASK, task("secret")], ids=["what is new", "what is named"])
+def test_nothing_comes_back_of_a_directory_that_the_job_linked_in_its_place(
+    sandbox: Sandbox, tmp_path: Path, of: Task
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir(mode=0o755)
+    (other / "secret").write_text("text")
+    sandbox.path.rename(sandbox.path.with_name("elsewhere"))
+    sandbox.path.symlink_to(other)
+
+    assert held(sandbox, of)[:2] == (12, 20)
+    assert other.stat().st_mode & 0o777 == 0o755
+
+    sandbox.remove()
+    assert (other / "secret").read_text() == "text"
+
+
 def test_a_file_name_that_is_no_text_comes_back(sandbox: Sandbox) -> None:
     name = os.fsdecode(b"result-\xff\n")
     (sandbox.path / name).write_bytes(b"x")
