@@ -23,7 +23,8 @@ MAX_CHARACTERS: Final = 16 * 1024 * 1024
 MAX_ADS: Final = 50_000
 MAX_ATTRIBUTES: Final = 1_000_000
 _ATTRIBUTE: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_.]*)\s*=\s*(.+)\Z")
-_HOST: Final = re.compile(r"SlotName: (.*)")
+_SLOT: Final = re.compile(r"SlotName: (.*)")
+_HOST: Final = re.compile(r"Job executing on host: (.*)")
 _EXIT: Final = re.compile(
     r"\((?:1\) Normal|0\) Abnormal) termination \((return value|signal) (-?\d+)\)"
 )
@@ -266,8 +267,11 @@ def read_user_log(text: str, pause: Callable[[], None] = lambda: None) -> list[A
         if (cluster, proc) not in ads:
             count.add_job()
             ads[cluster, proc] = Ad(
-                {"ClusterId": str(cluster), "ProcId": str(proc), "JobStatus": "1"}
-            )
+                {
+                    "ClusterId": str(cluster), "ProcId": str(proc), "JobStatus": "1",
+                    "JobPrio": "0", "Cmd": '"???"',
+                }
+            )  # fmt: skip
         _apply(ads[cluster, proc], event)
     return [ads[job] for job in sorted(ads)]
 
@@ -328,7 +332,7 @@ def _apply_start(ad: Ad, body: str, now: int) -> None:
     ad.setdefault("JobStartDate", str(now))
     ad["JobCurrentStartDate"] = str(now)
     ad["NumJobStarts"] = str(ad.number("NumJobStarts") + 1)
-    if found := _HOST.search(body):
+    if found := _SLOT.search(body) or _HOST.match(body):
         ad["RemoteHost"] = literal(found[1].strip())
 
 

@@ -230,3 +230,13 @@ def test_a_user_log_in_which_the_first_event_is_being_written_has_no_job(tmp_pat
     for text in ("", "\n", "000 (001.000.0", "000 (001.000.000) 2026-11-22 13:25:12 Job submitted"):
         path.write_text(text)
         assert out(condor_q, FakeQueue(), "-userlog", str(path), "-af:j", "JobStatus") == ""
+
+
+def test_a_user_log_without_slots_tells_the_host_that_runs_a_job(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text(
+        "000 (001.000.000) 2026-11-22 13:25:12 Job submitted from host: <1>\n...\n"
+        "001 (001.000.000) 2026-11-22 13:25:13 Job executing on host: <10.0.0.1:9618?a=b>\n...\n"
+    )
+    asked = ("-userlog", str(path), "-af", "RemoteHost", "Cmd", "JobPrio")
+    assert out(condor_q, FakeQueue(), *asked) == "<10.0.0.1:9618?a=b> ??? 0\n"
