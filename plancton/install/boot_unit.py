@@ -82,9 +82,11 @@ class BootStart:
 
     def _with_systemd(self) -> list[str]:
         unit = self.machine.units / UNIT
+        # to systemd % begins a specifier, and $ a variable
+        command = self._command("nodaemon").replace("%", "%%").replace("$", "$$")
         try:
             unit.parent.mkdir(parents=True, exist_ok=True)
-            unit.write_text(_UNIT_TEXT.format(command=self._command("nodaemon")), encoding="utf-8")
+            unit.write_text(_UNIT_TEXT.format(command=command), encoding="utf-8")
         except OSError as error:
             raise PlanctonError(f"{unit}: cannot be written: {error.strerror}") from error
         _run(["systemctl", "daemon-reload"])

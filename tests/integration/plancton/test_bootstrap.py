@@ -197,6 +197,15 @@ def test_where_systemd_runs_a_unit_is_installed_and_enabled(
     assert not node.crontab.exists()
 
 
+@pytest.mark.root
+def test_a_directory_s_name_is_to_systemd_what_it_is_here(repository: Path, node: Node) -> None:
+    node.machine.systemd.mkdir()
+    node.confdir = node.confdir.with_name("a%b$c")
+    assert node.run(str(repository)) == 0
+    unit = (node.machine.units / "plancton.service").read_text()
+    assert f"--confdir '{node.confdir.with_name('a%%b$$c')}' nodaemon\n" in unit
+
+
 @pytest.mark.needs("systemd")
 @pytest.mark.root
 def test_the_unit_is_one_that_systemd_understands(repository: Path, node: Node) -> None:
