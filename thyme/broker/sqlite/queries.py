@@ -1,4 +1,8 @@
-"""Queries on the embedded broker's queues and stream, within the caller's transaction."""
+"""Queries on the embedded broker's queues and stream, within the caller's transaction.
+
+What is read is cast: SQLite takes values of any type in any column, and one damaged row must be one
+message that cannot be read.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +50,8 @@ def trim_stream(db: sqlite3.Connection, retention: Retention, limit: int) -> Non
 def find_first_free(db: sqlite3.Connection, pool: str) -> tuple[int, bytes, int] | None:
     """Return id, body and number of deliveries of the oldest message that nobody has taken."""
     row: tuple[int, bytes, int] | None = db.execute(
-        "SELECT id, body, deliveries FROM queue WHERE pool=? AND owner IS NULL ORDER BY id LIMIT 1",
+        "SELECT id, CAST(body AS BLOB), CAST(deliveries AS INTEGER) FROM queue "
+        "WHERE pool=? AND owner IS NULL ORDER BY id LIMIT 1",
         (pool,),
     ).fetchone()
     return row
@@ -57,7 +62,7 @@ def move_to_dead_letters(db: sqlite3.Connection, tag: int, reason: str) -> None:
 
     ``tag``: of the message in the queue; ``reason``: why no worker could run it.
     """
-    query = "SELECT pool, body FROM queue WHERE id=?"
+    query = "SELECT pool, CAST(body AS BLOB) FROM queue WHERE id=?"
     for pool, body in db.execute(query, (tag,)).fetchall():
         db.execute(
             "INSERT INTO dead(time, pool, reason, body) VALUES(?, ?, ?, ?)",
@@ -69,7 +74,10 @@ def move_to_dead_letters(db: sqlite3.Connection, tag: int, reason: str) -> None:
 
 def list_dead_letters(db: sqlite3.Connection) -> list[tuple[int, DeadLetter]]:
     """Return each dead letter with its row's id, oldest first."""
-    found = db.execute("SELECT id, body, reason, time, pool FROM dead ORDER BY id").fetchall()
+    found = db.execute(
+        "SELECT id, CAST(body AS BLOB), CAST(reason AS TEXT), CAST(time AS REAL), "
+        "CAST(pool AS TEXT) FROM dead ORDER BY id"
+    ).fetchall()
     return [
         (row, DeadLetter(body, reason, when, pool, make_dead_letter_id(pool, body)))
         for row, body, reason, when, pool in found

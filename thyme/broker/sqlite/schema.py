@@ -74,6 +74,8 @@ def create_file(path: str) -> tuple[int, int]:
 def open_database(path: str) -> sqlite3.Connection:
     """Open the database; raises BrokerRefused, or sqlite3.Error."""
     db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+    # a damaged text is one message that is not believed, and no error of all that are read with it
+    db.text_factory = lambda text: text.decode("utf-8", "replace")
     try:
         if not _is_made(db, path):
             _turn_on_wal(db)

@@ -206,7 +206,8 @@ class SqliteTransport(Transport):
         """Return at most ``limit`` records with an offset over ``after`` (-1: all); may be []."""
         with self._connection.reading() as db:
             rows = db.execute(
-                "SELECT offset, time, body, key, reason FROM stream WHERE offset > ? "
+                "SELECT offset, CAST(time AS REAL), CAST(body AS BLOB), CAST(key AS TEXT), "
+                "CAST(reason AS TEXT) FROM stream WHERE offset > ? "
                 "ORDER BY offset LIMIT ?",
                 (after, limit),
             ).fetchall()
@@ -281,7 +282,8 @@ class SqliteTransport(Transport):
     def _fetch_mail(self) -> None:
         """Fetch all mail in one transaction: mail may be lost with its reader."""
         query = (
-            "SELECT mail.id, body, reply_to, correlation FROM inbox JOIN mail ON inbox = name "
+            "SELECT mail.id, CAST(body AS BLOB), CAST(reply_to AS TEXT), "
+            "CAST(correlation AS TEXT) FROM inbox JOIN mail ON inbox = name "
             "WHERE owner=? ORDER BY mail.id LIMIT 100"
         )
         with self._connection.reading() as db:

@@ -1,5 +1,6 @@
 """What is particular to the embedded broker: its files, and who is believed to live."""
 
+import contextlib
 import errno
 import fcntl
 import gc
@@ -47,6 +48,34 @@ def test_a_broker_that_is_no_file_is_refused(tmp_path: Path, kind: Callable[[Pat
     with pytest.raises(BrokerRefused, match="file is not a database"):
         connect(f"sqlite://{tmp_path}/broker.db")
     assert [path.name for path in tmp_path.iterdir()] == ["broker.db"]
+
+
+@pytest.mark.parametrize("value", ["'text'", "7", "x'ff'", "CAST(x'ff41' AS TEXT)"])
+@pytest.mark.parametrize("table", ["stream", "queue", "mail"])
+def test_a_damaged_row_is_one_message_that_cannot_be_read(
+    tmp_path: Path, table: str, value: str
+) -> None:
+    """It ended every worker that took it, and kept the schedd from starting."""
+    path = tmp_path / "broker.db"
+    broker = connect(f"sqlite://{path}")
+    broker.open_inbox("me")
+    broker.submit("pool", [b"first", b"second"])
+    for body in (b"first", b"second"):
+        broker.send("me", Mail(body, "you", "1"))
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for _place, name, kind, *_rest in db.execute(f"PRAGMA table_info({table})").fetchall():
+            if kind != "INTEGER" and name not in ("pool", "inbox", "owner"):
+                which = f"rowid=(SELECT min(rowid) FROM {table})"
+                db.execute(f"UPDATE {table} SET {name}={value} WHERE {which}")
+
+    records = broker.read(-1, 10)
+    taken = [broker.take("pool"), broker.take("pool")]
+    mail = [broker.receive(), broker.receive()]
+
+    assert all(isinstance(each.body, bytes) for each in (*records, *taken, *mail) if each)
+    assert all(isinstance(each.key, str) and isinstance(each.time, float) for each in records)
+    assert [each and each.body for each in (records[1], taken[1], mail[1])] == [b"second"] * 3
+    broker.close()
 
 
 def test_a_broker_whose_lock_cannot_be_made_leaves_nothing_open(tmp_path: Path) -> None:
