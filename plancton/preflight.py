@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from hostfiles.regular_file import open_regular
 from plancton.calendar.syntax import find_zone, parse_period
 from plancton.config.computed_keys import max_docks, pilots_memory
 from plancton.config.expressions import BadExpression
@@ -23,7 +24,7 @@ from plancton.errors import ConfigError
 from plancton.model import HostFacts
 from telemetry import targets
 
-#: bytes; a device such as /dev/zero has no end
+#: Bytes of a configuration.
 _LONGEST_FILE = 1_000_000
 
 
@@ -33,7 +34,7 @@ def load_config(path: Path, facts: HostFacts) -> Config:
     Raises ConfigError.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             content = file.read(_LONGEST_FILE + 1)
         if len(content) > _LONGEST_FILE:
             raise ConfigError(

@@ -1,5 +1,6 @@
 """Load ``config.yaml``: the keys of 2017, the new ones, and every message about a mistake."""
 
+import os
 import re
 from pathlib import Path
 
@@ -227,11 +228,25 @@ def test_a_file_that_is_no_text_is_one_clear_line(tmp_path: Path) -> None:
         load_config(tmp_path / "config.yaml", FACTS)
 
 
-def test_a_file_without_end_is_one_clear_line() -> None:
+def test_a_file_that_is_too_long_is_one_clear_line(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(b"#" * 1_000_001)
     with pytest.raises(
-        ConfigError, match=r"^/dev/zero: has more than 1000000 bytes, the most of a configuration$"
+        ConfigError,
+        match=r"config\.yaml: has more than 1000000 bytes, the most of a configuration$",
     ):
-        load_config(Path("/dev/zero"), FACTS)
+        load_config(path, FACTS)
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe"])
+def test_a_file_without_end_is_one_clear_line(tmp_path: Path, kind: str) -> None:
+    """The daemon, which reads it again when it changes, waited for the pipe's other end."""
+    path = tmp_path / "config.yaml"
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
+    with pytest.raises(
+        ConfigError, match=r"config\.yaml: cannot be read: is not a regular file; remove it$"
+    ):
+        load_config(path, FACTS)
 
 
 def test_lists_in_lists_without_end_are_one_clear_line() -> None:
