@@ -28,13 +28,13 @@ from telemetry import targets
 _LONGEST_FILE = 1_000_000
 
 
-def load_config(path: Path, facts: HostFacts) -> Config:
+def load_config(path: Path, facts: HostFacts, may_be_pipe: bool = False) -> Config:
     """Return the configuration at ``path``, checked against this node.
 
-    Raises ConfigError.
+    ``may_be_pipe``: for a path that a person has just named, as ``/dev/stdin``. Raises ConfigError.
     """
     try:
-        with open(path, "rb", opener=open_regular) as file:
+        with open(path, "rb", opener=None if may_be_pipe else open_regular) as file:
             content = file.read(_LONGEST_FILE + 1)
         if len(content) > _LONGEST_FILE:
             raise ConfigError(

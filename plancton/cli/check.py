@@ -28,7 +28,10 @@ def validate(paths: Paths, arguments: argparse.Namespace) -> int:
         return ExitCode.OK
     where = arguments.file or paths.config_url or str(paths.config)
     facts = ProcSensors().read_facts()
-    config = _from_url(where, facts) if is_url(where) else preflight.load_config(Path(where), facts)
+    if is_url(where):
+        config = _from_url(where, facts)
+    else:
+        config = preflight.load_config(Path(where), facts, may_be_pipe=bool(arguments.file))
     example = pilot_spec.make_spec(config, facts, pilot_spec.NAME_PREFIX + "example"[:6])
     shown = hide_password(where) if is_url(where) else where
     window = ""

@@ -31,7 +31,7 @@ def simulate(paths: Paths, arguments: argparse.Namespace) -> int:
     if arguments.ram:
         facts = replace(facts, ram_bytes=arguments.ram)
     path = Path(arguments.config) if arguments.config else paths.config
-    config = preflight.load_config(path, facts)
+    config = preflight.load_config(path, facts, may_be_pipe=bool(arguments.config))
     lengths = queue.read_lengths(arguments.jobs) if arguments.jobs else queue.draw_endless
     parse = (
         owner.parse_shares(arguments.step, facts)

@@ -244,6 +244,19 @@ def test_validate_shows_what_a_configuration_gives_here(
     assert "  note       binds has no effect with engine: process" in told
 
 
+def test_a_file_that_is_named_may_be_a_pipe(
+    paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, inlet = os.pipe()
+    try:
+        os.write(inlet, b"engine: process\nmax_docks: 7\ndocker_cmd: run\n")
+        os.close(inlet)
+        assert main.main([*places(paths), "validate", f"/dev/fd/{output}"]) == 0
+    finally:
+        os.close(output)
+    assert capsys.readouterr().out.startswith(f"/dev/fd/{output}: good\n")
+
+
 def test_validate_prints_the_schema_without_needing_a_configuration(
     paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
