@@ -25,16 +25,29 @@ def test_a_log_on_a_full_disk_does_not_stop_the_daemon(node: Node) -> None:
     node.terminate()
 
 
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
 def test_a_status_file_on_a_full_disk_does_not_stop_the_daemon(node: Node) -> None:
     node.configure(main_sleep=0.1)
     node.rundir.mkdir()
-    (node.rundir / "status.json.new").symlink_to("/dev/full")
-    daemon = node.nodaemon()
-    pilots = node.rundir / "pilots"
-    wait_until(lambda: len(list(pilots.glob("*/exit.json"))) == 0 and len(node.marked()) >= 3,
-               "3 pilots", state=node.log)  # fmt: skip
-    wait_until(lambda: "status.json: cannot be written: No space left" in node.log(), "the log")
-    assert daemon.poll() is None
+    full = node.directory / "full"
+    full.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", full], check=True)
+    try:
+        (full / "filler").write_bytes(bytes(4096))
+        (full / "status").touch()
+        (node.rundir / "status.json.new").symlink_to(full / "status")
+        daemon = node.nodaemon()
+        pilots = node.rundir / "pilots"
+        wait_until(
+            lambda: len(list(pilots.glob("*/exit.json"))) == 0 and len(node.marked()) >= 3,
+            "3 pilots", state=node.log,
+        )  # fmt: skip
+        text = "status.json: cannot be written: No space left"
+        wait_until(lambda: text in node.log(), "the log")
+        assert daemon.poll() is None
+    finally:
+        subprocess.run(["umount", "-l", full], check=True)
 
 
 # systemd

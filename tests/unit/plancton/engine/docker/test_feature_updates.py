@@ -16,19 +16,21 @@ def test_an_engine_that_is_kept_busy_by_one_pilot_keeps_neither_the_loop_nor_the
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "plancton")
-    may_go_on = threading.Event()
+    is_busy, may_go_on = threading.Event(), threading.Event()
     put: list[tuple[str, list[str]]] = []
 
     def put_files(container: str, archive: bytes) -> None:
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             files = [entry.name for entry in tar.getmembers() if entry.isfile()]
         if container == "bad" and not may_go_on.is_set():
+            is_busy.set()
             assert may_go_on.wait(60)
             raise EngineTimeout("no answer in time")
         put.append((container, files))
 
     updates = FeatureUpdates(put_files)
     updates.add("bad", "pilot-1", {"a": "1"})
+    assert is_busy.wait(60)
     for name in ("a", "b"):
         updates.add("bad", "pilot-1", {name: "2"})
     updates.add("good", "pilot-2", {"a": "1"})
