@@ -57,12 +57,17 @@ def find_delay(document: dict[str, Any], paths: Paths, now: float) -> str:
 
 
 def find_write_problem(paths: Paths) -> str:
-    """Return why a daemon can write nothing into its run directory; "" if it can."""
+    """Return why a daemon can write nothing into its run directory; "" if it can.
+
+    And "" where we may not, as another user: that says nothing of the daemon.
+    """
     import tempfile
 
     try:
         with tempfile.TemporaryFile(dir=paths.rundir) as file:
             file.write(bytes(_DOCUMENT_SIZE))
+    except PermissionError:
+        return ""
     except OSError as error:
         return f"{paths.rundir}: cannot be written: {error.strerror}"
     return ""

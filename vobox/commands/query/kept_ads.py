@@ -1,7 +1,7 @@
 """Bound the ads that queries keep in memory: of one query, and of all that a user has at once.
 
-Most queries read one job after the other and forget it. Those that sort or compare
-with every pilot keep ads until their client has read the answer, which may take it minutes.
+Most queries read one job after the other and forget it. Those that sort or compare with every
+pilot keep ads until their client has read the answer, which may take it minutes.
 """
 
 from __future__ import annotations
@@ -36,5 +36,5 @@ def keep_ads(ads: Iterable[Ad], view: QueueView) -> Iterator[Ad]:
             are_few = False
             view.begin_keeping_many()
         if size > MAX_SIZE:
-            raise TooLarge(f"more than {MAX_SIZE} bytes of jobs to be kept in memory; select fewer")
+            raise TooLarge(f"more than {MAX_SIZE} bytes of ads to be kept in memory; select fewer")
         yield ad

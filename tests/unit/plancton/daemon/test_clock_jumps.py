@@ -1,5 +1,7 @@
 """Jumps of the wall clock: only the windows follow them."""
 
+import errno
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,3 +100,18 @@ def test_a_daemon_that_cannot_write_is_told_from_one_that_hangs(
     summary = document["summary"]
     told = read_current(paths, document["written"] + 91)["summary"]
     assert told == f"This is old: the daemon could tell nothing for 91 s: {why}. {summary}"
+
+
+def test_what_the_caller_may_not_write_says_nothing_of_the_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = FakeNode(tmp_path)
+    document = node.build_document(node.loop.run_pass(Trigger.TIMER))
+
+    def refuse(**_named: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)  # root may write everywhere
+    assert find_problem(7, document, Paths.choose(rundir="/nowhere"), node.clock.now() + 91) == (
+        "the daemon hangs: its last look at the node was 91 s ago"
+    )

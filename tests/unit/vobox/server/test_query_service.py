@@ -14,6 +14,7 @@ from tests.support.schedd_parts import NOW
 from tests.support.waiting import wait_until
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
+from vobox.commands.query import kept_ads
 from vobox.jobs.job import Job
 from vobox.ledger import snapshot
 from vobox.ledger.snapshot import LedgerSnapshot
@@ -252,6 +253,18 @@ def test_of_one_users_queries_two_at_once_keep_many_jobs(
     assert whole(site.ask("-af", "ClusterId")).count("\n") == JOBS  # keeps none
     assert whole(unread[0]).count("/bin/sleep") == JOBS
     assert whole(site.ask(*sorting)).count("/bin/sleep") == JOBS
+
+
+def test_a_query_that_would_keep_too_much_is_refused(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_ads, "MAX_SIZE", 1_000_000)
+    table = tmp_path / "table"
+    table.write_text("SELECT\nClusterId\nGROUP BY Iwd\n")
+    answer = site.ask("-print-format", str(table))
+    why = "more than 1000000 bytes of ads to be kept in memory; select fewer"
+    assert (answer.stdout, answer.stderr) == ("", f"Error: condor_q: {why}\n")
+    assert answer.code == 1
 
 
 def test_queries_of_few_jobs_are_not_counted(site: Site, tmp_path: Path) -> None:
