@@ -122,13 +122,14 @@ class DockerEngine:
         pilots = []
         for row in list(self._rows.values()):
             # over, while it is being started: its start failed, and is cleared away or repeated
-            if row.name not in starting or row.phase not in (
-                ContainerPhase.MADE, ContainerPhase.OVER
-            ):  # fmt: skip
-                pilot = self._describe(row)
-                if pilot is not None:
-                    starting.pop(row.name, None)
-                    pilots.append(pilot)
+            not_yet = (ContainerPhase.MADE, ContainerPhase.OVER) if row.name in starting else ()
+            if row.phase in not_yet:
+                continue
+            pilot = self._describe(row)
+            # the list may have called it running a moment ago, or still does
+            if pilot is not None and self._rows[row.name].phase not in not_yet:
+                starting.pop(row.name, None)
+                pilots.append(pilot)
         pilots += [make_starting_pilot(name, asked) for name, asked in starting.items()]
         pilots += [make_failed_pilot(one) for one in failed]
         return tuple(pilots)

@@ -19,12 +19,20 @@ from tests.support.container_listing import NAME, list_container
 from tests.support.fake_node import FACTS
 
 
-@pytest.mark.parametrize("state", ["created", "exited", "dead", "removing"])
+@pytest.mark.parametrize(
+    ("listed", "state"),
+    [(state, state) for state in ("created", "exited", "dead", "removing")]
+    + [("running", "exited"), ("running", "dead")],
+)
 @pytest.mark.parametrize("gone", [False, True])
 def test_a_pilot_whose_first_container_did_not_start_is_still_starting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, gone: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: str, state: str, gone: bool
 ) -> None:
-    """The engine shows it until it is removed; its start may be repeated in another way."""
+    """The engine shows it until it is removed; its start may be repeated in another way.
+
+    One that ended at once may be listed as running a little longer: it was shown as ended, and as
+    starting again by the next look.
+    """
     engine = DockerEngine(f"unix://{tmp_path}/none.sock", "plancton", tmp_path)
     go = threading.Event()
 
@@ -34,7 +42,7 @@ def test_a_pilot_whose_first_container_did_not_start_is_still_starting(
         times = {"StartedAt": "0001-01-01T00:00:00Z", "FinishedAt": "2026-11-22T15:32:52Z"}
         return {"State": {"Status": state, "Pid": 0, "ExitCode": 128, **times}}
 
-    monkeypatch.setattr(engine._api, "list_containers", lambda **_filters: [list_container(state)])
+    monkeypatch.setattr(engine._api, "list_containers", lambda **_filters: [list_container(listed)])
     monkeypatch.setattr(engine._inspections, "_inspect", inspect)
     engine._starts = Starts(lambda _spec: go.wait(60) and None, lambda _name, _grace: None, 1)
     engine.start(make_spec(Config(docker_cmd=("sleep",)), FACTS, NAME))
