@@ -116,12 +116,12 @@ def test_a_stream_that_was_filled_many_times_rebuilds_the_ledger(
 
     assert caplog.text.count("the event stream has kept only") == by_policy
     lived = [row for row in dump(bench.ledger) if isinstance(row, tuple)]
-    states = {job.id: describe_job(job) for job in bench.ledger._jobs("1=1")}
+    states = {job.id: describe_job(job) for job in bench.ledger._read_jobs("1=1")}
     assert list(states.values()) == [
         "idle with message", "held with message", "running on w1 with message",
         "completed, left the queue",
     ]  # fmt: skip
-    assert min(job.recorded for job in bench.ledger._jobs("1=1")) >= first_offset(bench)
+    assert min(job.recorded for job in bench.ledger._read_jobs("1=1")) >= first_offset(bench)
 
     bench.ledger.close()
     for path in tmp_path.glob("ledger.db*"):

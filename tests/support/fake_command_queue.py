@@ -68,7 +68,7 @@ class Queue:
         return answer(request, self)  # type: ignore[arg-type]
 
     def states(self) -> dict[str, int]:
-        return {str(job.id): job.status for job in self.bench.ledger._jobs("1=1")}
+        return {str(job.id): job.status for job in self.bench.ledger._read_jobs("1=1")}
 
     def reason(self, job: str, attribute: str) -> str:
         return self.bench.job(JobId.parse(job)).ad.text(attribute)

@@ -328,7 +328,7 @@ class ScheddHarness:
 
 def read_all_jobs(ledger: Ledger) -> dict[str, tuple[object, ...]]:
     """Return all that a ledger says of its jobs, to compare two ledgers."""
-    rows = ledger._jobs("1=1")
+    rows = ledger._read_jobs("1=1")
     return {
         str(job.id): (
             job.status, job.attempt, job.queued, job.worker, job.ended, job.losses,
@@ -354,7 +354,7 @@ def dump(ledger: Ledger) -> list[object]:
     """Return every value of a ledger that does not depend on how texts were compressed."""
     jobs = [
         (*(value for name, value in vars(job).items() if name != "ad"), encode_ad(job.ad))
-        for job in ledger._jobs("1=1")
+        for job in ledger._read_jobs("1=1")
     ]
     bodies = [
         (*row[:3], ledger._compressor.decompress(*row[3:]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -194,14 +194,14 @@ def find_states(ledger: Ledger, word: str) -> list[JobState]:
     return ledger.list_states(owner=word)
 
 
-def find_jobs(ledger: Ledger, word: str) -> list[Job]:
+def find_jobs(ledger: Ledger, word: str) -> Iterable[Job]:
     """Return the jobs in the queue that ``C.P``, ``C`` or an owner's name means."""
     if is_job_id(word):
         job = ledger.get(JobId.parse(word))
         return [job] if job is not None and job.in_queue else []
     if is_cluster_id(word):
-        return ledger.list_queue(cluster=int(word))
-    return ledger.list_queue(owner=word)
+        return ledger.read_queue(cluster=int(word))
+    return ledger.read_queue(owner=word)
 
 
 def may_modify(job: Job | JobState, uid: int) -> bool:

@@ -98,8 +98,8 @@ def decide(
         if (is_job_id(word) or is_cluster_id(word)) and int(word.split(".")[0]) == 0:
             stderr += f"Invalid cluster # from {word}\n"
             continue
-        jobs = ledger.list_queue() if word == "-a" else find_jobs(ledger, word)
-        if not jobs and is_job_id(word):
+        jobs = ledger.read_queue() if word == "-a" else find_jobs(ledger, word)
+        if is_job_id(word) and not jobs:
             stderr += f"Couldn't retrieve current priority for {word}.\n"
         for job in jobs:
             if may_modify(job, uid):

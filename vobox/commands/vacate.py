@@ -79,8 +79,8 @@ def decide(
     """
     running = [
         job
-        for job in ledger.list_queue()
-        if job.worker and job.status in (RUNNING, SUSPENDED) and may_modify(job, uid)
+        for job in ledger.read_worked_on()
+        if job.status in (RUNNING, SUSPENDED) and may_modify(job, uid)
     ]
     stdout, stderr = "", ""
     chosen: dict[object, Job] = {}

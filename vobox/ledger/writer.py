@@ -12,7 +12,6 @@ import logging
 import sqlite3
 import sys
 import time
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,14 +23,13 @@ from vobox.jobs.status import HELD, IDLE, TRANSFERRING_OUTPUT
 
 from .changes import Changes
 from .compression import Compressor
+from .recent_jobs import RecentJobs
 from .rows import JOB_COLUMNS, decode_job, has_columns
 from .schema import TABLES, delete_damaged, mark_as_damaged, open_ledger
 from .write_buffer import MANY, WriteBuffer
 
 log = logging.getLogger(__name__)
 
-#: Jobs kept in memory as they were last read or written.
-RECENT = 1000
 #: Before the kind of a stored message that belongs to a snapshot whose end is still to come.
 STAGED = "staged "
 #: Selects what ``find_runs`` returns.
@@ -64,9 +62,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         """Open the ledger, or make it; see ``open_ledger``."""
         self.path = path
-        # a job's events follow each other closely: reading and parsing it again for each of
-        # them is half of what a job costs the schedd
-        self._recent: OrderedDict[JobId, Job] = OrderedDict()
+        self._recent = RecentJobs()
         self._meta: dict[str, str] = {}
         #: names of what is to be written at the end of the transaction
         self._unwritten_meta: set[str] = set()
@@ -197,16 +193,14 @@ class Ledger:
             f"SELECT {JOB_COLUMNS} FROM jobs WHERE cluster=? AND proc=?",  # noqa: S608
             tuple(job),
         ).fetchone()
-        return None if row is None else self._remember(self._decode(row))
-
-    def _remember(self, job: Job) -> Job:
-        self._recent[job.id] = job
-        if len(self._recent) > RECENT:
-            self._recent.popitem(last=False)
-        return job
+        if row is None:
+            return None
+        read = self._decode(row)
+        self._recent.put(read)
+        return read
 
     def load(self, jobs: Iterable[JobId]) -> None:
-        """Read jobs together that ``get`` is to be asked for next, at most ``RECENT`` of them."""
+        """Read jobs together that ``get`` is to be asked for next, as many as are kept."""
         recent, unwritten = self._recent, self._unwritten
         for cluster, first, last in find_runs(
             job
@@ -214,14 +208,13 @@ class Ledger:
             if job not in recent and job not in unwritten and job <= self._newest
         ):
             of_run = (cluster, first, min(last, _MAX_INTEGER))
-            recent.update((job.id, job) for job in self._jobs(_OF_RUN, of_run))
-        while len(recent) > RECENT:
-            recent.popitem(last=False)
+            for read in self._read_jobs(_OF_RUN, of_run):
+                recent.put(read)
 
     def put(self, job: Job) -> None:
         """Store the job's new state."""
         self._newest = max(self._newest, job.id)
-        self._remember(job)
+        self._recent.put(job)
         self._unwritten.put(job)
         self._changed()
 
@@ -253,21 +246,25 @@ class Ledger:
         if number < len(jobs):
             return False
         for job in jobs:
-            self._recent.pop(job, None)
+            self._recent.forget(job)
         for changes_after, of_run in updates:
             update = f"UPDATE jobs SET version=version+1, changes={changes_after} WHERE {_OF_RUN}"  # noqa: S608
             self._db.execute(update, of_run)
         return True
 
-    def list_queue(self, cluster: int | None = None, owner: str | None = None) -> list[Job]:
-        """Return the jobs in the queue: all, of one cluster, or of one owner."""
+    def read_queue(self, cluster: int | None = None, owner: str | None = None) -> Iterator[Job]:
+        """Yield the jobs in the queue: all, of one cluster, or of one owner.
+
+        Like all that yields jobs here it reads one at a time, as a queue may have millions, each
+        with an ad of megabytes. Write nothing meanwhile.
+        """
         if cluster is not None:
             if cluster > _MAX_INTEGER:
-                return []
-            return self._jobs("in_queue=1 AND cluster=?", (cluster,))
+                return iter(())
+            return self._read_jobs("in_queue=1 AND cluster=?", (cluster,))
         if owner is not None:
-            return self._jobs("in_queue=1 AND owner=? COLLATE NOCASE", (owner,))
-        return self._jobs("in_queue=1")
+            return self._read_jobs("in_queue=1 AND owner=? COLLATE NOCASE", (owner,))
+        return self._read_jobs("in_queue=1")
 
     def count_queue(self, owner: str) -> int:
         """Return how many jobs of the owner are in the queue."""
@@ -290,7 +287,7 @@ class Ledger:
         ids: Iterable[JobId] | None = None,
         only_unqueued: bool = False,
     ) -> list[JobState]:
-        """Return the states of the jobs in the queue: all, or those of ``list_queue``.
+        """Return the states of the jobs in the queue: all, or those of ``read_queue``.
 
         :param ids: of these jobs alone, in their order
         :param only_unqueued: of held jobs that have no message in the job queue alone
@@ -348,7 +345,7 @@ class Ledger:
         ``submitted``: offset in the stream; ``limit``: at most so many jobs, by cluster and proc.
         """
         where = f"in_queue=1 AND status={IDLE} AND queued=1 AND pool=? AND submitted<=?"
-        return self._jobs(where, (pool, submitted), limit)
+        return list(self._read_jobs(where, (pool, submitted), limit))
 
     def list_idle_pools(self) -> list[str]:
         """Return the pools that have idle jobs."""
@@ -363,7 +360,7 @@ class Ledger:
         """
         where = f"in_queue=1 AND status={TRANSFERRING_OUTPUT} AND has_result=1"
         where = f"{where} AND {_not_of(but_of)}"
-        return self._jobs(where, (), limit, "INDEXED BY jobs_to_deliver")
+        return list(self._read_jobs(where, (), limit, "INDEXED BY jobs_to_deliver"))
 
     def list_recorded(self, after: JobId, limit: int) -> list[tuple[JobId, int]]:
         """Return the next jobs, of the history as well, and the offset that tells each whole."""
@@ -374,25 +371,29 @@ class Ledger:
         ).fetchall()
         return [(JobId(cluster, proc), recorded) for cluster, proc, recorded in rows]
 
-    def list_held(self) -> list[Job]:
-        """Return the held jobs in the queue."""
-        return self._jobs(f"in_queue=1 AND status={HELD}")
+    def read_held(self) -> Iterator[Job]:
+        """Yield the held jobs in the queue."""
+        return self._read_jobs(f"in_queue=1 AND status={HELD}")
+
+    def read_worked_on(self) -> Iterator[Job]:
+        """Yield the jobs that a worker runs or is ending."""
+        return self._read_jobs("in_queue=1 AND worker<>''", index="INDEXED BY jobs_worked")
 
     def list_worked_on(self) -> list[tuple[JobId, float]]:
-        """Return the jobs that a worker runs or is ending, and their leases (seconds; 0: none)."""
+        """Return the ids of ``read_worked_on``, and the leases (seconds; 0: none)."""
         rows = self._query(
             "SELECT cluster, proc, lease FROM jobs INDEXED BY jobs_worked "
             "WHERE in_queue=1 AND worker<>''"
         ).fetchall()
         return [(JobId(cluster, proc), lease) for cluster, proc, lease in rows]
 
-    def list_with_policy(self, after: JobId, limit: int) -> list[Job]:
-        """Return the next jobs in the queue whose policy expressions may fire, by cluster and proc.
+    def read_with_policy(self, after: JobId) -> Iterator[Job]:
+        """Yield the next jobs in the queue whose policy expressions may fire, by cluster and proc.
 
         They are the caller's own: what is written into their ads is in no other's.
         """
         where = "in_queue=1 AND has_policy=1 AND (cluster, proc)>(?,?)"
-        return self._jobs(where, tuple(after), limit)
+        return self._read_jobs(where, tuple(after))
 
     def forget_offsets(self) -> None:
         """Forget where in the stream the jobs' records are: it counts again."""
@@ -433,15 +434,16 @@ class Ledger:
             self._unwritten.flush()
         return self._db.execute(text, values)
 
-    def _jobs(
+    def _read_jobs(
         self, where: str, values: Sequence[object] = (), limit: int = -1, index: str = ""
-    ) -> list[Job]:
-        """Return jobs; ``index``: where the planner would rather go through the whole queue."""
+    ) -> Iterator[Job]:
+        """Yield jobs; ``index``: where the planner would rather go through the whole queue."""
         query = (
             f"SELECT {JOB_COLUMNS} FROM jobs {index} WHERE {where} "  # noqa: S608
             f"ORDER BY cluster, proc LIMIT {limit}"
         )
-        return [self._decode(row) for row in self._query(query, values).fetchall()]
+        for row in self._query(query, values):
+            yield self._decode(row)
 
     def _decode(self, row: tuple[Any, ...]) -> Job:
         return decode_job(row, self._compressor)

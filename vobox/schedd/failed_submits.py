@@ -79,6 +79,6 @@ class FailedSubmits:
             Removed(self._schedd, job.id, now, REASON, force=False)
             for cluster in self._clusters
             if cluster not in self._under_way
-            for job in self._ledger.list_queue(cluster=cluster)
+            for job in self._ledger.read_queue(cluster=cluster)
             if job.status != REMOVED
         ]

@@ -63,43 +63,46 @@ class PolicyScan:
 
         Returns the events to record, and whether more is left of this scan.
         """
-        jobs = self._ledger.list_with_policy(self._after, SLICE)
-        more = len(jobs) == SLICE
         if self._after == _START:
             self._slow = {job for job in self._slow if self._ledger.get(job) is not None}
             self._suspected = {job for job in self._suspected if self._ledger.get(job) is not None}
-        self._after = jobs[-1].id if more else _START
         # one for all jobs: the same expression with the same values is evaluated once
         evaluator = Evaluator(now)
         events: list[JobMessage] = []
         deadline = self._clock() + SLICE_SECONDS
-        for job in jobs:
-            if job.id in self._slow:
-                if job.status == HELD:
-                    continue
-                self._slow.discard(job.id)
-            if self._limit.is_spent(job.uid):
-                continue  # until a later scan: it is his own jobs that wait
-            began = self._cpu_time()
-            try:
-                event = self._check(job, now, evaluator)
-                if (took := self._count(job, began)) <= MAX_JOB_SECONDS:
-                    self._suspected.discard(job.id)
-                elif job.id in self._suspected:
-                    event = self._end_slow_policies(job, took, now)
-                else:
-                    self._suspected.add(job.id)
-            except (sqlite3.Error, OSError):
-                raise
-            except Exception as error:
-                event = self._hold_failing(job, error, now)
-                event = None if job.status == HELD else event
+        for number, job in enumerate(self._ledger.read_with_policy(self._after), 1):
+            event = self._check_in_time(job, now, evaluator)
             events += [event] if event is not None else []
             # each user's expressions may take their time, but not the others'
-            if self._clock() > deadline and job is not jobs[-1]:
+            if number == SLICE or self._clock() > deadline:
                 self._after = job.id
                 return events, True
-        return events, more
+        self._after = _START
+        return events, False
+
+    def _check_in_time(self, job: Job, now: float, evaluator: Evaluator) -> JobMessage | None:
+        """Return what a policy asks for, unless this user's have taken too long."""
+        if job.id in self._slow:
+            if job.status == HELD:
+                return None
+            self._slow.discard(job.id)
+        if self._limit.is_spent(job.uid):
+            return None  # until a later scan: it is his own jobs that wait
+        began = self._cpu_time()
+        try:
+            event = self._check(job, now, evaluator)
+            if (took := self._count(job, began)) <= MAX_JOB_SECONDS:
+                self._suspected.discard(job.id)
+            elif job.id in self._suspected:
+                event = self._end_slow_policies(job, took, now)
+            else:
+                self._suspected.add(job.id)
+        except (sqlite3.Error, OSError):
+            raise
+        except Exception as error:
+            event = self._hold_failing(job, error, now)
+            event = None if job.status == HELD else event
+        return event
 
     def check_ended(self, jobs: Iterable[JobId], now: float) -> list[JobMessage]:
         """Return the events of those of the jobs that leave the queue; ``now``: epoch seconds."""

@@ -320,7 +320,7 @@ class StreamReader:
             self._ledger.write_meta("counted", "yes")
             self._ledger.write_meta("reading_again", "no")
         self._reading_again = False
-        held = self._ledger.list_held()
+        held = self._ledger.read_held()
         self._state.held = {job.id: (get_pool(job.pool), name_hold(job)) for job in held}
         return self._state.user_logs.take_failures()
 

@@ -202,7 +202,7 @@ def test_a_dictionary_that_was_made_in_an_undone_transaction_is_not_used(ledger:
         raise RuntimeError
     messages = [put(ledger, proc) for proc in range(3)]
     assert [ledger.read_body(JobId(7, proc), "task") for proc in range(3)] == messages
-    assert [job.id.proc for job in ledger.list_queue()] == [0, 1, 2]
+    assert [job.id.proc for job in ledger.read_queue()] == [0, 1, 2]
 
 
 def test_a_dictionary_that_nothing_uses_leaves_the_ledger(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_a_dictionary_that_nothing_uses_leaves_the_ledger(tmp_path: Path) -> Non
     ledger.trim_history(0.0)
     assert len(dictionaries()) == 3, "the message's, which may hold a proxy"
     assert ledger.read_body(JobId(7, 1), "task") is not None
-    assert [job.ad.text("Owner") for job in ledger.list_queue()] == ["games", "games"]
+    assert [job.ad.text("Owner") for job in ledger.read_queue()] == ["games", "games"]
     ledger.close()
 
 
@@ -244,7 +244,7 @@ def test_a_ledger_with_a_text_that_is_damaged_is_made_again_at_the_next_start(
     ledger._db.execute(damage)
 
     with pytest.raises(sqlite3.DatabaseError, match="a text in the ledger is damaged") as told:
-        for job in ledger.list_queue():
+        for job in ledger.read_queue():
             ledger.read_body(job.id, "task")
             job.ad.text("Owner")
 
@@ -253,7 +253,7 @@ def test_a_ledger_with_a_text_that_is_damaged_is_made_again_at_the_next_start(
     )
     ledger.close()
     next_one = Ledger(ledger.path)
-    assert next_one.list_queue() == []
+    assert list(next_one.read_queue()) == []
     assert next_one.read_meta("offset", "-1") == "-1"
     assert next_one.read_meta("next_cluster", "1") == "8"
     assert len(list(tmp_path.glob("ledger.db.damaged-*"))) == 1
@@ -314,7 +314,7 @@ def test_a_new_state_leaves_each_ad_as_it_is_stored(ledger: Ledger) -> None:
                 assert job is not None
                 ledger.put(replace(job, version=job.version + 1, ad=job.ad.copy()))
         ledger = reopen(ledger)
-    found = [(job.version, *job.ad.get_all(("A", "B"))) for job in ledger.list_queue()]
+    found = [(job.version, *job.ad.get_all(("A", "B"))) for job in ledger.read_queue()]
     assert found[:2] == [(2, "1", "2")] * 2
     assert found[2 : MANY + 2] == [(2, "1", None)] * MANY
     assert found[MANY + 2 :] == [(2, None, None)] * (MANY - 2) + [(0, None, None)] * 2
@@ -330,7 +330,7 @@ def test_changes_that_no_job_names_are_deleted(ledger: Ledger) -> None:
     assert count_changes(ledger) == [2, MANY]
     ledger.trim_history(0.0)
     assert count_changes(ledger) == [1, MANY]
-    assert [job.ad.get_all(("A", "B")) for job in ledger.list_queue()] == [("1", "1")] * MANY
+    assert [job.ad.get_all(("A", "B")) for job in ledger.read_queue()] == [("1", "1")] * MANY
     ledger.close()
 
 
@@ -343,7 +343,7 @@ def test_changes_with_the_number_of_deleted_ones_are_not_taken_for_them(ledger: 
     with pytest.raises(RuntimeError), ledger.transaction():
         assert ledger.set_attributes([JobId(7, proc) for proc in range(MANY)], {"B": "1"})
         raise RuntimeError  # the disk is full, say: nothing is known of the latest changes now
-    assert [job.ad.get("A") for job in ledger.list_queue()] == ["1"] * MANY
+    assert [job.ad.get("A") for job in ledger.read_queue()] == ["1"] * MANY
     for proc in range(MANY):
         put(ledger, proc)  # as new: it names no changes
     ledger.trim_history(0.0)
@@ -351,7 +351,7 @@ def test_changes_with_the_number_of_deleted_ones_are_not_taken_for_them(ledger: 
     ledger._recent.clear()
     with ledger.transaction():
         assert ledger.set_attributes([JobId(7, proc) for proc in range(MANY)], {"C": "1"})
-    found = [job.ad.get_all(("A", "B", "C")) for job in ledger.list_queue()]
+    found = [job.ad.get_all(("A", "B", "C")) for job in ledger.read_queue()]
     assert found == [(None, None, "1")] * MANY
     ledger.close()
 
@@ -364,7 +364,7 @@ def test_too_many_changes_are_written_into_each_ad(ledger: Ledger) -> None:
     put_many(ledger, "A", text)
     assert count_changes(ledger) == [0, 0]
     ledger = reopen(ledger)
-    assert [job.ad["A"] for job in ledger.list_queue()] == [text] * MANY
+    assert [job.ad["A"] for job in ledger.read_queue()] == [text] * MANY
     ledger.close()
 
 
@@ -379,7 +379,7 @@ def test_columns_say_what_changed_in_many_ads(ledger: Ledger) -> None:
             assert [ad.get_all((name, "ProcId")) for ad in view.read_jobs()] == [
                 (text, str(proc)) for proc in range(MANY)
             ]
-    assert len(ledger.list_with_policy(JobId(0, 0), 1000)) == MANY
+    assert len(list(ledger.read_with_policy(JobId(0, 0)))) == MANY
     assert count_changes(ledger)[1] == 0
     ledger.close()
 
@@ -395,7 +395,7 @@ def test_a_ledger_with_damaged_changes_is_made_again(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.DatabaseError, match="a text in the ledger is damaged"):
         ledger.get(JobId(7, 0))
     ledger = reopen(ledger)
-    assert ledger.list_queue() == []
+    assert list(ledger.read_queue()) == []
     ledger.close()
 
 

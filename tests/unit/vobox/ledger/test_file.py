@@ -106,7 +106,7 @@ def test_a_ledger_with_a_value_of_another_type_is_damaged_in_every_column(
             assert db.execute(f"UPDATE OR IGNORE {table} SET {name}={value}").rowcount > 0
 
         with contextlib.closing(Ledger(path)) as ledger:
-            assert ledger.list_queue() == []
+            assert list(ledger.read_queue()) == []
         assert len(list(bench.directory.glob(f"{path.name}.damaged-*"))) == 1, (table, name)
     bench.ledger = Ledger(bench.ledger.path)
     assert read_all_jobs(bench.ledger) == before
@@ -232,7 +232,7 @@ def test_a_schedd_deletes_a_damaged_ledger_when_it_has_read_the_stream(tmp_path:
 
     schedd.run(schedd.stop)
 
-    assert len(ledger.list_queue()) == 1
+    assert len(list(ledger.read_queue())) == 1
     assert list(tmp_path.glob("ledger.db.damaged-*")) == []
     ledger.close()
 

@@ -1,5 +1,7 @@
 """The table of jobs: written, read back, counted, seen by the commands."""
 
+import random
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 from tests.support.schedd_parts import JOB, Events, Expression, job_after
 from thyme.protocol.job import JobId
 from vobox.jobs.job import Job
-from vobox.ledger import writer
+from vobox.ledger import recent_jobs
 from vobox.ledger.snapshot import LedgerSnapshot
 from vobox.ledger.writer import Ledger
 
@@ -49,7 +51,7 @@ def test_an_owner_that_is_no_text_for_sqlite_can_be_stored(ledger: Ledger) -> No
 def test_numbers_that_are_no_job_are_no_job(ledger: Ledger, number: int) -> None:
     assert ledger.get(JobId(number, 0)) is None
     assert ledger.get(JobId(0, number)) is None
-    assert ledger.list_queue(cluster=number) == []
+    assert list(ledger.read_queue(cluster=number)) == []
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,8 @@ def test_numbers_that_are_no_job_are_no_job(ledger: Ledger, number: int) -> None
         lambda ledger: ledger.list_to_queue(),
         lambda ledger: ledger.list_failed_starts(),
         lambda ledger: ledger.list_worked_on(),
-        lambda ledger: ledger.list_with_policy(JobId(0, 0), 10),
+        lambda ledger: list(ledger.read_worked_on()),
+        lambda ledger: list(ledger.read_with_policy(JobId(0, 0))),
     ],
 )
 def test_what_each_pass_asks_does_not_go_through_the_whole_queue(
@@ -89,7 +92,7 @@ def test_states_are_those_of_the_jobs_in_the_queue(ledger: Ledger) -> None:
         found = ledger.list_states(**how, only_unqueued=True)  # type: ignore[arg-type]
         assert [state.id for state in found] == [held.id]
     for how in ({}, {"cluster": 7}, {"cluster": 8}, {"owner": "ALICE"}, {"cluster": 2**63}):
-        jobs = ledger.list_queue(**how)  # type: ignore[arg-type]
+        jobs = list(ledger.read_queue(**how))  # type: ignore[arg-type]
         assert ledger.list_states(**how) == [  # type: ignore[arg-type]
             (each.id, each.uid, each.ad.text("Owner"), each.status, each.worker) for each in jobs
         ]
@@ -119,13 +122,58 @@ def test_a_job_is_read_once_until_so_many_others_were(
         ledger.put(job(proc))
     ledger.close()
     ledger = Ledger(ledger.path)
-    monkeypatch.setattr(writer, "RECENT", 2)
+    monkeypatch.setattr(recent_jobs, "MAX_JOBS", 2)
     queries: list[str] = []
     ledger._db.set_trace_callback(lambda text: queries.extend([text] * ("FROM jobs" in text)))
     for proc, so_far in ((0, 1), (1, 2), (0, 2), (2, 3), (1, 3), (0, 4)):
         assert ledger.get(JobId(7, proc)) == job(proc)
         assert len(queries) == so_far
     ledger.close()
+
+
+@pytest.mark.parametrize("how", ["put", "get", "load"])
+def test_jobs_with_large_ads_are_not_all_kept_in_memory(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """A user may submit thousands with a megabyte each, which no compression makes smaller."""
+    monkeypatch.setattr(recent_jobs, "MAX_SIZE", 4_500_000)
+    ids = [JobId(7, proc) for proc in range(20)]
+    texts = {each: f'"{random.Random(each.proc).randbytes(500_000).hex()}"' for each in ids}
+    with ledger.transaction():
+        for each in ids:
+            large = job(each.proc)
+            large.ad["Large"] = texts[each]
+            ledger.put(large)
+    if how != "put":
+        ledger._recent.clear()
+    tracemalloc.start()
+    try:
+        if how == "load":
+            ledger.load(ids)
+        elif how == "get":
+            assert all(ledger.get(each) for each in ids)
+        assert tracemalloc.get_traced_memory()[1] < 7_000_000
+    finally:
+        tracemalloc.stop()
+    assert sum(each in ledger._recent for each in ids) in range(4, 10)
+    assert [found.ad["Large"] for each in ids if (found := ledger.get(each))] == list(
+        texts.values()
+    )
+
+
+def test_the_queue_is_read_job_by_job(ledger: Ledger) -> None:
+    with ledger.transaction():
+        for proc in range(20):
+            large = job(proc)
+            large.ad["Large"] = f'"{random.Random(proc).randbytes(500_000).hex()}"'
+            ledger.put(large)
+    ledger._recent.clear()
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in ledger.read_queue()) == 20
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_view_gives_the_queue_in_order_and_the_history_newest_first(ledger: Ledger) -> None:

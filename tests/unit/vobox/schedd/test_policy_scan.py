@@ -1,5 +1,7 @@
 """A round of policies over many jobs: in slices, with live usage, each alike job once."""
 
+from collections.abc import Iterator
+
 import pytest
 from classad2 import ExprTree
 
@@ -8,6 +10,7 @@ from thyme.protocol.events import Held, Usage
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.classad.expressions import Evaluator
+from vobox.jobs.job import Job
 from vobox.jobs.policy import check_periodic
 from vobox.schedd import policy_scan
 
@@ -18,7 +21,7 @@ def add(bench: ScheddHarness, *ids: str, **policies: str) -> None:
 
 
 def states(bench: ScheddHarness) -> dict[str, int]:
-    return {str(job.id): job.status for job in bench.ledger._jobs("1=1")}
+    return {str(job.id): job.status for job in bench.ledger._read_jobs("1=1")}
 
 
 def test_a_round_is_cut_into_slices_and_reaches_every_job_once(
@@ -45,10 +48,34 @@ def test_a_slice_ends_in_time_however_long_an_expression_takes(bench: ScheddHarn
     times = iter(range(100))  # each look at the clock is a second after the last
     scan = policy_scan.PolicyScan("vm", bench.ledger, lambda _job: {}, lambda: float(next(times)))
 
-    slices = [scan.scan_slice(NOW) for _ in range(3)]
+    slices = [scan.scan_slice(NOW) for _ in range(4)]
 
-    assert [[str(event.job) for event in events] for events, _ in slices] == [[one] for one in ids]
-    assert [more for _, more in slices] == [True, True, False]
+    found = [[str(event.job) for event in events] for events, _ in slices]
+    assert found == [*([one] for one in ids), []]
+    assert [more for _, more in slices] == [True, True, True, False]
+
+
+def test_of_a_slice_no_job_is_read_that_is_not_checked(
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may have an ad of megabytes."""
+    monkeypatch.setattr(policy_scan, "SLICE", 2)
+    add(bench, *(f"1.{proc}" for proc in range(5)), PeriodicHold="true")
+    read: list[JobId] = []
+    all_read = bench.ledger.read_with_policy
+
+    def note(after: JobId) -> Iterator[Job]:
+        for job in all_read(after):
+            read.append(job.id)
+            yield job
+
+    monkeypatch.setattr(bench.ledger, "read_with_policy", note)
+    scan = policy_scan.PolicyScan("vm", bench.ledger, lambda _job: {})
+    for procs, more in (((0, 1), True), ((2, 3), True), ((4,), False)):
+        read.clear()
+        events, left = scan.scan_slice(NOW)
+        assert (read, left) == ([JobId(1, proc) for proc in procs], more)
+        assert [event.job for event in events] == read
 
 
 DOUBLED = {f"A{n}": Expression(f"strcat(A{n - 1}, A{n - 1})") for n in range(1, 21)}

@@ -110,7 +110,7 @@ def test_a_scan_does_what_evaluating_each_job_by_itself_does(tmp_path: Path, see
     ledger = Ledger(tmp_path / "ledger.db")
     jobs = stored(ledger, seed)
     # what has no policy is not looked at, and would have nothing to do
-    with_policy = {row.id for row in ledger.list_with_policy(JobId(-1, -1), 1000)}
+    with_policy = {row.id for row in ledger.read_with_policy(JobId(-1, -1))}
 
     actions, leaving = evaluate_one_by_one([job for job in jobs if job.id in with_policy], NOW)
     found, more = PolicyScan("vm", ledger, some_live, lambda: 0.0).scan_slice(NOW)
