@@ -88,19 +88,17 @@ def open_database(path: str) -> sqlite3.Connection:
 
 def _is_made(db: sqlite3.Connection, path: str) -> bool:
     """Return whether the tables are there; raises BrokerRefused for any other program's file."""
-    version = _version(db)
+    # first: between these questions another process may make all of it, in one transaction
+    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
     if version not in (0, SCHEMA_VERSION):
         raise BrokerRefused(
             f"broker {path}: it has version {version}, this program knows {SCHEMA_VERSION} alone; "
             "use the release of thyme that made it"
         )
-    if version == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+    if version == 0 and tables:
         raise BrokerRefused(f"broker {path}: this is another program's database")
     return version == SCHEMA_VERSION
-
-
-def _version(db: sqlite3.Connection) -> int:
-    return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _turn_on_wal(db: sqlite3.Connection) -> None:

@@ -1,0 +1,36 @@
+"""The database file of the embedded broker, opened by several processes at once."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from thyme.broker.sqlite import schema
+
+
+@pytest.mark.parametrize("questions", range(4))
+def test_another_process_may_make_the_tables_between_any_two_questions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, questions: int
+) -> None:
+    """A worker that started just then ended: "this is another program's database"."""
+    path = str(tmp_path / "broker.db")
+    connect, asked = sqlite3.connect, 0
+
+    class Connection(sqlite3.Connection):
+        def execute(self, *words: object) -> sqlite3.Cursor:  # type: ignore[override]
+            nonlocal asked
+            if asked == questions:
+                with monkeypatch.context() as plain:
+                    plain.setattr(sqlite3, "connect", connect)
+                    schema.open_database(path).close()
+            asked += 1
+            return super().execute(*words)  # type: ignore[arg-type]
+
+    def connect_slowly(*words: object, **options: object) -> sqlite3.Connection:
+        return connect(*words, **options, factory=Connection)  # type: ignore[call-overload,no-any-return]
+
+    monkeypatch.setattr(sqlite3, "connect", connect_slowly)
+    with contextlib.closing(schema.open_database(path)) as db:
+        assert db.execute("SELECT count(*) FROM queue").fetchone() == (0,)
+    assert asked > questions
