@@ -4,12 +4,12 @@ import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
-from tests.support.schedd_parts import NOW, SCHEDD, Events, ScheddHarness
+from tests.support.schedd_parts import NOW, SCHEDD, Events, Expression, ScheddHarness, Value
 from thyme.protocol.events import JobMessage, share_events
 from thyme.protocol.job import JobId
 from vobox.classad.cost import EvaluationLimit, TooSlow
 from vobox.commands import act as act_command
-from vobox.commands import prio, qedit, vacate
+from vobox.commands import prio, qedit, transfer_data, vacate
 from vobox.ledger.snapshot import LedgerSnapshot
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, CommandRefused, QueueView, Request
@@ -19,6 +19,7 @@ ALICE, BOB = 1001, 1002
 EDITS = {
     "condor_qedit": qedit.answer,
     "condor_prio": prio.answer,
+    "condor_transfer_data": transfer_data.answer,
     "condor_vacate": vacate.answer,
 }
 
@@ -55,9 +56,17 @@ class Queue:
             except TooSlow as error:
                 raise CommandRefused(str(error)) from error
 
-    def add(self, *ids: str, uid: int = ALICE, owner: str = "alice", keep: bool = False) -> None:
+    def add(
+        self,
+        *ids: str,
+        uid: int = ALICE,
+        owner: str = "alice",
+        keep: bool = False,
+        **more: Value | Expression,
+    ) -> None:
+        """Submit jobs; ``more``: attributes of their ads."""
         for each in ids:
-            attributes = {"Owner": owner, "LeaveJobInQueue": keep}
+            attributes = {"Owner": owner, "LeaveJobInQueue": keep, **more}
             e = Events(JobId.parse(each), attributes=attributes, uid=uid, gid=uid)
             self.bench.submit(e.submit())
 

@@ -7,7 +7,9 @@ the job leaves the queue, and may be fetched again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Final
 
 from thyme.errors import BadMessage
 from thyme.protocol import codec
@@ -53,6 +55,8 @@ OPTIONS = (
     Option("help", 1),
 )
 USAGE = USAGES["condor_transfer_data"]
+#: Jobs that are read from the ledger at once: their ads may be large.
+SLICE: Final = 100
 _FAILED = "ERROR: Failed to spool job files.\n"
 COMMAND_LINE = CommandLine(
     OPTIONS,
@@ -117,9 +121,9 @@ def answer(request: Request, gateway: CommandGateway) -> Answer:
     fetched: list[JobId] = []
     try:
         groups = evaluate_constraints(groups, request, gateway)
-        jobs, begun = gateway.look(lambda ledger, now: (_find_jobs(groups, ledger), now))
-        for job in jobs:
-            failure, note = _fetch(job, request.uid, gateway.body, fetched)
+        ids, begun = gateway.look(lambda ledger, now: (_find(groups, ledger, request.uid), now))
+        for job in _read_jobs(ids, gateway):
+            failure, note = _fetch(job, gateway.body, fetched)
             failures, notes = failures + failure, notes + note
         if fetched:
             gateway.act(lambda ledger, now: (None, _record_fetch(gateway, fetched, begun, now)))
@@ -141,20 +145,30 @@ def _record_fetch(
     return [Edited(gateway.schedd_name, job, now, times) for job in jobs]
 
 
-def _find_jobs(groups: Sequence[JobGroup], ledger: Ledger) -> list[Job]:
-    found: dict[JobId, Job] = {}
-    for group in groups:
-        ids = [job.id for job in select_jobs(group, ledger)]
-        found.update((each, job) for each in ids if (job := ledger.get(each)) and job.in_queue)
-    return list(found.values())
+def _find(groups: Sequence[JobGroup], ledger: Ledger, uid: int) -> list[JobId]:
+    """Return the jobs that the groups mean and this user may read, each once."""
+    states = (state for group in groups for state in select_jobs(group, ledger))
+    return list(dict.fromkeys(state.id for state in states if may_modify(state, uid)))
 
 
-def _fetch(job: Job, uid: int, body: ReadBody, fetched: list[JobId]) -> tuple[str, str]:
+def _read_jobs(ids: Sequence[JobId], gateway: CommandGateway) -> Iterator[Job]:
+    """Yield those of the jobs that are in the queue; never are all of them in memory."""
+    for start in range(0, len(ids), SLICE):
+        some = ids[start : start + SLICE]
+        jobs = gateway.look(partial(_get_jobs, some))
+        yield from (job for job in jobs if job is not None and job.in_queue)
+
+
+def _get_jobs(ids: Sequence[JobId], ledger: Ledger, _now: float) -> list[Job | None]:
+    return [ledger.get(each) for each in ids]
+
+
+def _fetch(job: Job, body: ReadBody, fetched: list[JobId]) -> tuple[str, str]:
     """Write one job's output; return an error and a remark, each one line or "".
 
     Adds the job to ``fetched`` if its output was written.
     """
-    if not may_modify(job, uid) or not is_spooled(job.ad):
+    if not is_spooled(job.ad):
         return "", ""
     data = next((found for kind in OUTPUT_KINDS if (found := body(job.id, kind))), None)
     if data is None:

@@ -1,8 +1,9 @@
-"""condor_vacate, condor_reschedule, condor_config_val: texts, streams, exit codes."""
+"""condor_vacate, condor_transfer_data, condor_reschedule, …: texts, streams, exit codes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,8 @@ from tests.support.fake_command_queue import BOB, Queue
 from tests.support.schedd_parts import SCHEDD, ScheddHarness
 from thyme.broker.lanes import parse_bounds
 from thyme.protocol.events import Vacated
-from vobox.commands import config_val, reschedule, vacate
+from vobox.commands import config_val, reschedule, transfer_data, vacate
+from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, Request
 from vobox.schedd.lanes import LaneSettings
 from vobox.schedd.state import Settings
@@ -200,3 +202,31 @@ def test_the_directory_of_the_log_is_printed_if_it_is_a_file() -> None:
     asked = ("LOG", "SCHEDD_LOG")
     assert ask_with(with_one, *asked) == Answer("/var/log/thyme\n/var/log/thyme/schedd.log\n")
     assert ask_with(SETTINGS, "LOG") == Answer("", "Not defined: LOG\n", 1)
+
+
+def test_output_is_fetched_of_ones_own_jobs_a_few_at_a_time(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each job's ad may have megabytes; a job may leave the queue meanwhile."""
+    monkeypatch.setattr(transfer_data, "SLICE", 2)
+    spooled = {"StageInFinish": 1700000000, "SUBMIT_Iwd": "/home"}
+    queue.add("20.0", "20.1", "20.2", "20.3", **spooled)
+    queue.add("21.0", uid=BOB, owner="bob", **spooled)
+    looks: list[object] = []
+    look = queue.look
+
+    def note(read: Callable[[Ledger, float], Any]) -> object:
+        found = look(read)
+        looks.append(found)
+        if len(looks) == 2:
+            assert queue.run("condor_rm", "20.2").code == 0
+        return found
+
+    monkeypatch.setattr(queue, "look", note)
+    answer = queue.run("condor_transfer_data", "-all")
+
+    assert answer == Answer(
+        "Fetching data files...\n",
+        "".join(f"Job 20.{proc} has no output yet\n" for proc in (0, 1, 3)),
+    )
+    assert [len(found) for found in looks[1:]] == [2, 2, 2, 1], "of alice's seven"  # type: ignore[arg-type]
