@@ -352,15 +352,15 @@ class Ledger:
         query = "SELECT DISTINCT pool FROM counts WHERE in_queue=1 AND status=? AND number>0"
         return [pool for (pool,) in self._query(query, (IDLE,)).fetchall()]
 
-    def list_to_deliver(self, limit: int = -1, but_of: Collection[int] = ()) -> list[Job]:
-        """Return ended jobs whose result is not on the submit host yet.
+    def read_to_deliver(self, limit: int = -1, but_of: Collection[int] = ()) -> Iterator[Job]:
+        """Yield ended jobs whose result is not on the submit host yet.
 
         :param limit: so many at most; -1: all
         :param but_of: uids whose jobs are left out
         """
         where = f"in_queue=1 AND status={TRANSFERRING_OUTPUT} AND has_result=1"
         where = f"{where} AND {_not_of(but_of)}"
-        return list(self._read_jobs(where, (), limit, "INDEXED BY jobs_to_deliver"))
+        return self._read_jobs(where, (), limit, "INDEXED BY jobs_to_deliver")
 
     def list_recorded(self, after: JobId, limit: int) -> list[tuple[JobId, int]]:
         """Return the next jobs, of the history as well, and the offset that tells each whole."""

@@ -319,7 +319,7 @@ class Reconciler:
         tasks, size = [], 0
         # written before, and told of when something else was written
         written = {event.job for event in self._delivered}
-        for job in self._ledger.list_to_deliver(STEP_JOBS, self._list_delayed()):
+        for job in list(self._ledger.read_to_deliver(STEP_JOBS, self._list_delayed())):
             if job.id in self._reader.unread or job.id in written:
                 continue
             body = self._ledger.read_body(job.id, "result")

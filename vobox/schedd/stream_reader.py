@@ -310,7 +310,7 @@ class StreamReader:
     def finish_replay(self) -> list[tuple[HoldReason, JobId]]:
         """Write the lines that user logs lack; returns the jobs whose log cannot be written."""
         # their last line may be in the file although it could not be recorded that it is
-        self._state.recovered.update(job.id for job in self._ledger.list_to_deliver())
+        self._state.recovered.update(job.id for job in self._ledger.read_to_deliver())
         self._state.user_logs.expect_waiting()
         while self._state.user_logs.write_waiting():
             pass

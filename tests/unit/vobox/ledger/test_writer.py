@@ -57,8 +57,8 @@ def test_numbers_that_are_no_job_are_no_job(ledger: Ledger, number: int) -> None
 @pytest.mark.parametrize(
     "find",
     [
-        lambda ledger: ledger.list_to_deliver(10),
-        lambda ledger: ledger.list_to_deliver(10, {0}),
+        lambda ledger: list(ledger.read_to_deliver(10)),
+        lambda ledger: list(ledger.read_to_deliver(10, {0})),
         lambda ledger: ledger.list_to_queue(),
         lambda ledger: ledger.list_failed_starts(),
         lambda ledger: ledger.list_worked_on(),
