@@ -51,7 +51,8 @@ def create_file(path: str) -> tuple[int, int]:
     A broker whose file was taken away must not be replaced by an empty one: the schedd would
     take that for the truth.
     """
-    if not Path(path).exists() and Path(path + CONNECTIONS).exists():
+    # in this order: meanwhile another process may make both, the file first
+    if Path(path + CONNECTIONS).exists() and not Path(path).exists():
         raise BrokerRefused(
             f"broker {path}: the file is gone; put it back, or remove {path}{CONNECTIONS} too "
             "to begin with an empty broker"

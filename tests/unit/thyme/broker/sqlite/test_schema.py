@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from thyme.broker.sqlite import schema
+from thyme.broker.sqlite.connection import Connection
 
 
 @pytest.mark.parametrize("questions", range(4))
@@ -17,7 +18,7 @@ def test_another_process_may_make_the_tables_between_any_two_questions(
     path = str(tmp_path / "broker.db")
     connect, asked = sqlite3.connect, 0
 
-    class Connection(sqlite3.Connection):
+    class SlowConnection(sqlite3.Connection):
         def execute(self, *words: object) -> sqlite3.Cursor:  # type: ignore[override]
             nonlocal asked
             if asked == questions:
@@ -28,9 +29,35 @@ def test_another_process_may_make_the_tables_between_any_two_questions(
             return super().execute(*words)  # type: ignore[arg-type]
 
     def connect_slowly(*words: object, **options: object) -> sqlite3.Connection:
-        return connect(*words, **options, factory=Connection)  # type: ignore[call-overload,no-any-return]
+        return connect(*words, **options, factory=SlowConnection)  # type: ignore[call-overload,no-any-return]
 
     monkeypatch.setattr(sqlite3, "connect", connect_slowly)
     with contextlib.closing(schema.open_database(path)) as db:
         assert db.execute("SELECT count(*) FROM queue").fetchone() == (0,)
     assert asked > questions
+
+
+@pytest.mark.parametrize("looks", range(2))
+def test_another_process_may_make_the_broker_between_any_two_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    """A worker that started just then ended: "the file is gone"."""
+    path = str(tmp_path / "broker.db")
+    exists, looked = Path.exists, 0
+
+    def look_slowly(place: Path) -> bool:
+        nonlocal looked
+        found = exists(place)
+        looked += 1
+        if looked == looks + 1:
+            with monkeypatch.context() as plain:
+                plain.setattr(Path, "exists", exists)
+                others.append(Connection(path))
+        return found
+
+    others: list[Connection] = []
+    monkeypatch.setattr(Path, "exists", look_slowly)
+    Connection(path).close()
+    monkeypatch.undo()
+    for other in others:
+        other.close()
