@@ -166,9 +166,11 @@ class Sandbox:
         """Collect what can be sent: one output that is missing does not keep back the others."""
         failures: list[OSError | ValueError] = []
         found: list[tuple[str, Path]] = []
-        if self.path.is_symlink():  # a job of our own user may put a link into its place
-            failures.append(OSError(errno.ENOTDIR, "Not a directory", str(self.path)))
-            return (), _explain_failures(failures)
+        try:  # a job of our own user may put a link into its place, or close the way to it
+            if self.path.is_symlink():
+                raise OSError(errno.ENOTDIR, "Not a directory", str(self.path))
+        except OSError as error:
+            return (), _explain_failures([error])
         with contextlib.suppress(OSError):
             self.path.chmod(0o700)
         if task.output_files is None:

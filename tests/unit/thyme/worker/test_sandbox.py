@@ -310,6 +310,21 @@ def test_whatever_a_job_does_to_its_scratch_it_is_removed(tmp_path: Path, deed: 
     assert second == "False"
 
 
+def test_a_job_that_closes_the_way_to_its_scratch_is_held(tmp_path: Path) -> None:
+    """One of the worker's own user may; the worker ended with a traceback."""
+    printed = as_nobody(
+        "import os, sys; from pathlib import Path; from thyme.protocol.job import Task\n"
+        "work = Path(sys.argv[1]) / 'work'; work.mkdir()\n"
+        "box = thyme.worker.sandbox.Sandbox(work); box.unpack(Task('x'))\n"
+        "work.chmod(0)\n"
+        "print(box.collect_outputs(Task('x')))\n"
+        "work.chmod(0o700)\n",
+        tmp_path,
+    )
+    assert "HoldReason(code=<HoldReasonCode.TRANSFER_OUTPUT_ERROR: 12>, subcode=13" in printed
+    assert "Permission denied" in printed
+
+
 def test_links_out_of_the_scratch_directory_are_removed_not_followed(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
