@@ -60,7 +60,7 @@ STEP_JOBS: Final = 200
 #: looked at, with the others, and must not keep the schedd busy.
 LISTING_TIMES: Final = 20.0
 SELECTION_TIMES: Final = 5.0
-#: Bytes of messages of results after which a step begins with no more of them.
+#: Bytes of messages of results, or of jobs queued again, after which a step begins with no more.
 STEP_BYTES: Final = 32 * 1024 * 1024
 #: Seconds between two looks whether messages of the job queues were lost, at the most.
 CHECK_QUEUES_SECONDS: Final = 60.0
@@ -429,10 +429,17 @@ class Reconciler:
         return job
 
     def _queue_again(self, jobs: Sequence[Job], queue: str | None = None) -> None:
-        """Queue the jobs' next attempts: in this queue, or each in its lane."""
+        """Queue the jobs' next attempts: in this queue, or each in its lane.
+
+        Those whose messages are too many bytes for one step are left for the next one.
+        """
         pools: dict[str, list[bytes]] = {}
         queued: list[Submit] = []
-        for job in jobs:
+        size = 0
+        for number, job in enumerate(jobs):
+            if size > STEP_BYTES:
+                self._to_queue.extendleft(each.id for each in reversed(jobs[number:]))
+                break
             body = self._ledger.read_body(job.id, "task")
             try:
                 if body is None:
@@ -451,6 +458,7 @@ class Reconciler:
             else:
                 pools.setdefault(message.pool, []).append(encoded)
                 queued.append(message)
+                size += len(encoded)
         for pool, bodies in pools.items():
             self._transport.submit(pool, bodies)
         self._reader.note_recorded(queued)

@@ -14,6 +14,7 @@ from thyme.protocol.events import Held, HoldReason, JobMessage
 from thyme.protocol.job import JobId, Task
 from vobox.ledger.snapshot import LedgerSnapshot
 from vobox.rpc.types import CommandRefused
+from vobox.schedd import reconciler
 
 
 @pytest.fixture
@@ -48,6 +49,27 @@ def test_a_job_submitted_on_hold_is_queued_when_released(bench: ScheddHarness) -
     assert bench.transport.count_ready("pool") == 0
     bench.record(e.released())
     assert bench.transport.count_ready("pool") == 1 and bench.job().queued
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_of_large_messages_a_step_queues_a_few_again(
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    """Each may have 16 MiB of input: they would fill the memory, and all others would wait."""
+    jobs = [Events(JobId(7, proc), task=Task("x", arguments=("y" * 2000,))) for proc in range(7)]
+    if lost:
+        bench.submit(*(e.submit() for e in jobs))
+        bench.transport.purge_queue("pool")
+        bench.reconciler.queue_all_again()
+    else:
+        bench.broker.record(codec.encode(e.recorded()) for e in jobs)
+        bench.broker.record(codec.encode(e.released()) for e in jobs)
+    monkeypatch.setattr(reconciler, "STEP_BYTES", 4000)
+    ready = []
+    while bench.reconciler.reconcile_step(at_once=True) == 0.0:
+        ready.append(bench.transport.count_ready("pool"))
+    assert [number for number in dict.fromkeys(ready) if number] == [2, 4, 6, 7]
+    assert all(bench.job(e.job).queued for e in jobs)
 
 
 def test_a_result_that_cannot_be_written_waits_for_the_release(
