@@ -311,7 +311,7 @@ def test_whatever_a_job_does_to_its_scratch_it_is_removed(tmp_path: Path, deed: 
 
 
 def test_a_job_that_closes_the_way_to_its_scratch_is_held(tmp_path: Path) -> None:
-    """One of the worker's own user may; the worker ended with a traceback."""
+    """One of the worker's own user may; this was an error that nobody expected."""
     printed = as_nobody(
         "import os, sys; from pathlib import Path; from thyme.protocol.job import Task\n"
         "work = Path(sys.argv[1]) / 'work'; work.mkdir()\n"

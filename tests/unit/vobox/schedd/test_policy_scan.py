@@ -70,7 +70,7 @@ def test_of_a_slice_no_job_is_read_that_is_not_checked(
             yield job
 
     monkeypatch.setattr(bench.ledger, "read_with_policy", note)
-    scan = policy_scan.PolicyScan("vm", bench.ledger, lambda _job: {})
+    scan = policy_scan.PolicyScan("vm", bench.ledger, lambda _job: {}, lambda: 0.0)
     for procs, more in (((0, 1), True), ((2, 3), True), ((4,), False)):
         read.clear()
         events, left = scan.scan_slice(NOW)
