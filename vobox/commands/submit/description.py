@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from .budget import spend_nothing
 from .conditions import IfBlocks
@@ -38,6 +39,42 @@ class Assignment:
 
 
 Symbols = dict[str, Assignment]  #: by the key in lower case
+
+
+class Macros:
+    """The macros' values, not expanded.
+
+    Apart from what reads or uses a description, which refers to it: in a cycle, the description's
+    values and files would be in memory until the garbage collector comes by.
+    """
+
+    def __init__(
+        self,
+        symbols: Symbols,
+        builtin: Mapping[str, str],
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Take these, which may change.
+
+        :param symbols: the description's assignments
+        :param builtin: macros that exist before any assignment, by lower-case name
+        :param variables: the queue statement's own, which hide the others, by lower-case name
+        """
+        self.symbols = symbols
+        self.builtin = builtin
+        self.variables = variables
+
+    def find(self, name: str) -> str | None:
+        """Return a macro's value, None if there is none."""
+        key = name.lower()
+        if key in self.variables:
+            return self.variables[key]
+        known = self.symbols.get(key)
+        return known.value if known else self.builtin.get(key)
+
+    def is_defined(self, name: str) -> bool:
+        """Return whether ``if defined`` holds for a name."""
+        return name.lower() in _OF_EACH_JOB or bool(self.find(name))
 
 
 @dataclass(frozen=True)
@@ -111,12 +148,12 @@ class _DescriptionReader:
         self._result = Description(source)
         self._texts = [source]  #: the description and the texts that it takes in, innermost last
         self._extra = extra
-        self._builtin = builtin
         self._symbols: Symbols = {
             name.lower(): Assignment(name, value) for name, value in extra.before
         }
-        self._expander = Expander(self._lookup, env, spend=spend)
-        self._conditions = IfBlocks(self._expander, self._is_defined)
+        macros = Macros(self._symbols, builtin)
+        self._expander = Expander(macros.find, env, spend=spend)
+        self._conditions = IfBlocks(self._expander, macros.is_defined)
         #: since the last queue statement: assignments, and macros that other lines use
         self._assigned = self._symbols.copy()
         self._mentioned: set[str] = set()
@@ -237,13 +274,6 @@ class _DescriptionReader:
         value = replace_self(key, value, before)
         self._spend(len(value) - len(before))
         self._symbols[name] = self._assigned[name] = Assignment(known.key if known else key, value)
-
-    def _lookup(self, name: str) -> str | None:
-        known = self._symbols.get(name.lower())
-        return known.value if known else self._builtin.get(name.lower())
-
-    def _is_defined(self, name: str) -> bool:
-        return name.lower() in _OF_EACH_JOB or bool(self._lookup(name))
 
 
 def _find_defined(line: LogicalLine) -> set[str]:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 
 from .budget import spend_nothing
-from .description import Symbols
+from .description import Macros, Symbols
 from .macros import Expander, find_references
 
 #: Macros that differ from job to job; the queue statement's own variables do, too.
@@ -37,9 +37,8 @@ class Commands:
         :param spend: ``Budget.spend``
         """
         self._symbols = symbols
-        self._variables = variables
-        self._builtin = builtin
-        self._expander = Expander(self._lookup, env, spend=spend)
+        self._macros = Macros(symbols, builtin, variables)
+        self._expander = Expander(self._macros.find, env, spend=spend)
         self._shared: dict[str, str] = {}  #: values that are the same for all jobs
         self.used: set[str] = set()  #: keys that were asked for, lower case
         #: keys whose value may be another for the next job
@@ -47,8 +46,8 @@ class Commands:
 
     def next_job(self, variables: Mapping[str, str], builtin: Mapping[str, str]) -> None:
         """Go on to the next job of the same queue statement."""
-        self._variables = variables
-        self._builtin = builtin
+        self._macros.variables = variables
+        self._macros.builtin = builtin
 
     def get(self, *names: str) -> str | None:
         """Return the value of the first of these commands that is there; raises SubmitError.
@@ -58,7 +57,7 @@ class Commands:
         for name in names:
             key = name.lower()
             self.used.add(key)
-            if self._lookup(key) is not None:
+            if self._macros.find(key) is not None:
                 return self._value(key) or None
         return None
 
@@ -78,19 +77,11 @@ class Commands:
     def _value(self, key: str) -> str:
         if key in self._shared:
             return self._shared[key]
-        raw = self._lookup(key)
+        raw = self._macros.find(key)
         value = self._expander.expand(raw).strip() if raw else ""
         if key not in self.varying:
             self._shared[key] = value
         return value
-
-    def _lookup(self, name: str) -> str | None:
-        key = name.lower()
-        if key in self._variables:
-            return self._variables[key]
-        if key in self._symbols:
-            return self._symbols[key].value
-        return self._builtin.get(key)
 
 
 def _find_varying(symbols: Symbols, names: Collection[str]) -> frozenset[str]:

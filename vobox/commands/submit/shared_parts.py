@@ -19,11 +19,22 @@ from .job_commands import Commands
 T = TypeVar("T")
 
 
+class _Reads:
+    """What the part in the making has read.
+
+    Parts and ads refer to this and not to ``SharedParts``, which refers to them: in a cycle, the
+    files of a submit would be in memory until the garbage collector comes by.
+    """
+
+    def __init__(self) -> None:
+        self.varying = False  #: whether it has read what differs from job to job
+
+
 class Part(Generic[T]):
     """The result of one part of a job."""
 
-    def __init__(self, parts: SharedParts, result: T, varies: bool) -> None:
-        self._parts = parts
+    def __init__(self, reads: _Reads, result: T, varies: bool) -> None:
+        self._reads = reads
         self._result = result
         self.varies = varies  #: whether it is made again for each job
 
@@ -31,7 +42,7 @@ class Part(Generic[T]):
     def value(self) -> T:
         """The result. A part that reads the result of one that varies varies as well."""
         if self.varies:
-            self._parts.reads_varying = True
+            self._reads.varying = True
         return self._result
 
     def update(self, result: T) -> None:
@@ -59,9 +70,9 @@ class Changes(NamedTuple):
 class FirstAd(Ad):
     """The ad of the first job, which notes what each part reads and writes."""
 
-    def __init__(self, parts: SharedParts) -> None:
+    def __init__(self, reads: _Reads) -> None:
         super().__init__()
-        self._parts = parts
+        self._reads = reads
         self._written: dict[str, None] = {}  # by the present part; lower case
         self._varying: set[str] = set()  # written by a part that varies
 
@@ -95,7 +106,7 @@ class FirstAd(Ad):
 
     def _note_read(self, name: str) -> None:
         if name.lower() in self._varying:
-            self._parts.reads_varying = True
+            self._reads.varying = True
 
 
 class SharedParts:
@@ -103,8 +114,7 @@ class SharedParts:
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
-        #: whether the part in the making has read what differs from job to job
-        self.reads_varying = False
+        self._reads = _Reads()
         self._first: FirstAd | None = None  #: while the first job is made
         self._ad = Ad()
         #: every part, with what it wrote for the first job and the others get as well
@@ -115,7 +125,7 @@ class SharedParts:
     def begin_job(self) -> Ad:
         """Return the ad of the next job, in which its parts write."""
         if self._first is None and self._start is None:
-            self._first = FirstAd(self)
+            self._first = FirstAd(self._reads)
             return self._first
         if self._start is None:
             self._start = self._merge_changes()
@@ -151,12 +161,12 @@ class SharedParts:
         for_each_job: bool,
     ) -> Part[T]:  # fmt: skip
         commands = self._commands
-        self.reads_varying = for_each_job or any(part.varies for part in reads)
+        self._reads.varying = for_each_job or any(part.varies for part in reads)
         used, commands.used = commands.used, set()
         result = function()
-        varies = self.reads_varying or bool(commands.used & commands.varying)
+        varies = self._reads.varying or bool(commands.used & commands.varying)
         commands.used |= used
-        part = Part(self, result, varies)
+        part = Part(self._reads, result, varies)
         self._steps.append((part, ad.end_part(varies)))
         return part
 
