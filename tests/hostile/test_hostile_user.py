@@ -8,6 +8,7 @@ bounded size, and it must start again with what the attacker has left.
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -71,7 +72,7 @@ class Site:
         """Let Mallory run a program in the background; returns once it has printed this line."""
         process = subprocess.Popen(
             ["setpriv", f"--reuid={MALLORY}", f"--regid={MALLORY}", "--clear-groups",
-             shutil.which("python3") or "python3", "-c", program],
+             sys.executable, "-c", program],
             stdout=subprocess.PIPE,
         )  # fmt: skip
         self.started.append(process)
@@ -312,6 +313,16 @@ def test_large_input_without_blocks_under_many_names(site: Site) -> None:
     names = "\n".join("./" * n + "big" for n in range(1, 61))
     site.write("names", names)
     site.submit("transfer_input_files = $(n)", queue="queue n from names", check=False)
+    site.honest.check()
+
+
+def test_a_submit_whose_messages_are_larger_than_the_memory(site: Site) -> None:
+    big = site.write("big", "")
+    big.write_bytes(os.urandom(12 * 1024 * 1024))
+    site.reset_peak()
+    said = site.submit(f"transfer_input_files = {big}", queue="queue 70")
+    assert "70 job(s) submitted" in said
+    assert site.peak() < MAX_RSS
     site.honest.check()
 
 

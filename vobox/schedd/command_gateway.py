@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from thyme.errors import BadMessage, BrokerError
 from thyme.protocol import codec
@@ -31,8 +31,20 @@ SLICE_EVENTS: Final = 1000
 #: their turn: an eighth of a second for so many small ones.
 SLICE_JOBS: Final = 500
 SLICE_BYTES: Final = 32 * 1024 * 1024
-#: Bytes of the messages of one submit: they are all in memory until the broker has them.
+#: Bytes of the messages of one submit.
 MAX_SUBMIT_BYTES: Final = 1024**3
+#: Bytes of the messages of one submit that are in memory until they are queued. The others are
+#: made again then, from files that the jobs share.
+KEPT_BYTES: Final = 64 * 1024 * 1024
+
+
+class _Message(NamedTuple):
+    """The message of one job of a submit."""
+
+    queue: str  #: "": it is only recorded
+    job: JobId
+    size: int  #: bytes
+    make: Callable[[], bytes]  #: returns it
 
 
 class CommandGateway:
@@ -65,7 +77,7 @@ class CommandGateway:
             # one submit of a user at a time: his others would fill the memory with their messages
             with self._schedd.submits.hold(self._request.uid):
                 # in this thread: the schedd has other work than to make ten thousand messages
-                self._publish(cluster, self._encode(cluster, jobs))
+                self._publish(cluster, self._make_messages(cluster, jobs))
 
     def act(self, decide: Callable[[Ledger, float], tuple[T, list[JobMessage]]]) -> T:
         """Record the events that ``decide(ledger, now)`` returns, and return its answer.
@@ -120,10 +132,8 @@ class CommandGateway:
             self._ledger.write_meta("next_cluster", str(cluster + 1))
         return cluster
 
-    def _encode(
-        self, cluster: int, jobs: Sequence[PreparedJob]
-    ) -> dict[str, list[tuple[JobId, bytes]]]:
-        """Make the messages of the jobs, by queue; under "" those that are only to be recorded.
+    def _make_messages(self, cluster: int, jobs: Sequence[PreparedJob]) -> list[_Message]:
+        """Make the messages of the jobs.
 
         Raises CommandRefused for a job that no message can carry, and for too many bytes.
         """
@@ -132,7 +142,7 @@ class CommandGateway:
         lanes = self._schedd.settings.lanes
         life = make_life()
         deflated: Deflated = {}  # jobs of a cluster share their files
-        batches: dict[str, list[tuple[JobId, bytes]]] = {}
+        made: list[_Message] = []
         size = 0
         for each in jobs:
             job, ad = JobId(cluster, each.proc), each.ad.texts()
@@ -143,11 +153,11 @@ class CommandGateway:
                 if each.is_recorded
                 else Submit(name, job, now, pool, uid, gid, 0, ad, task, life=life)
             )
+            make = partial(codec.encode, message, deflated)
             try:
-                body = codec.encode(message, deflated)
+                body = make()
             except BadMessage as error:
                 raise CommandRefused(f"job {job}: {error}") from error
-            batches.setdefault("" if each.is_recorded else pool, []).append((job, body))
             size += len(body)
             if size > MAX_SUBMIT_BYTES:
                 raise CommandRefused(
@@ -155,34 +165,39 @@ class CommandGateway:
                     f"{MAX_SUBMIT_BYTES} bytes together; submit fewer at once, or let them fetch "
                     "large files"
                 )
-        return batches
+            queue = "" if each.is_recorded else pool
+            if size <= KEPT_BYTES:
+                make = partial(bytes, body)
+            made.append(_Message(queue, job, len(body), make))
+        return made
 
-    def _publish(self, cluster: int, batches: Mapping[str, Sequence[tuple[JobId, bytes]]]) -> None:
+    def _publish(self, cluster: int, messages: Sequence[_Message]) -> None:
         """Queue the jobs in slices, between which the schedd does its other work.
 
         Until all are queued, whatever ends this lets those that are be removed.
         """
-        slices = list(_slice(batches))
-        sizes = [len(body) for _queue, part in slices for _job, body in part]
+        slices = list(_slice(messages))
+        size = sum(message.size for message in messages)
         try:
-            for number, (queue, part) in enumerate(slices, 1):
+            for number, part in enumerate(slices, 1):
+                bodies = [message.make() for message in part]
 
                 def publish(
                     session: Session,
                     number: int = number,
-                    queue: str = queue,
-                    part: Sequence[tuple[JobId, bytes]] = part,
+                    part: Sequence[_Message] = part,
+                    bodies: Sequence[bytes] = bodies,
                 ) -> None:
                     limits = session.state.owner_limits
                     if number == 1:
-                        limits.check(self._request.user, len(sizes), sum(sizes))
+                        limits.check(self._request.user, len(messages), size)
                         if len(slices) > 1:
                             session.state.failed_submits.begin(cluster)
-                    self._publish_slice(session, queue, part)
+                    self._publish_slice(session, part[0].queue, cluster, bodies)
                     if number == len(slices):
-                        limits.add(self._request.user, sum(sizes))
+                        limits.add(self._request.user, size)
                         session.state.failed_submits.complete(cluster)
-                        self._read_back(session, part[-1][0])
+                        self._read_back(session, part[-1].job)
 
                 self._schedd.call(publish)
                 if self._request.caller is not None:
@@ -193,9 +208,8 @@ class CommandGateway:
             self._schedd.failed_submits.give_up(cluster)
 
     def _publish_slice(
-        self, session: Session, queue: str, part: Sequence[tuple[JobId, bytes]]
+        self, session: Session, queue: str, cluster: int, bodies: Sequence[bytes]
     ) -> None:
-        bodies = [body for _job, body in part]
         try:
             if queue:
                 session.transport.submit(queue, bodies)
@@ -203,7 +217,7 @@ class CommandGateway:
                 session.transport.record(bodies)
         except BrokerError:
             # it is not known which of them the broker took
-            session.state.failed_submits.add(part[0][0].cluster)
+            session.state.failed_submits.add(cluster)
             raise
 
     def _read_back(self, session: Session, last: JobId) -> None:
@@ -215,16 +229,17 @@ class CommandGateway:
             session.fail_later(error)
 
 
-def _slice(
-    batches: Mapping[str, Sequence[tuple[JobId, bytes]]],
-) -> Iterator[tuple[str, Sequence[tuple[JobId, bytes]]]]:
-    """Yield queues and the next messages for them, as many as may be published at once."""
-    for queue, batch in batches.items():
-        part, size = list[tuple[JobId, bytes]](), 0
-        for job, body in batch:
-            if part and (len(part) == SLICE_JOBS or size + len(body) > SLICE_BYTES):
-                yield queue, part
+def _slice(messages: Sequence[_Message]) -> Iterator[Sequence[_Message]]:
+    """Yield the next messages of one queue, as many as may be published at once."""
+    by_queue: dict[str, list[_Message]] = {}
+    for message in messages:
+        by_queue.setdefault(message.queue, []).append(message)
+    for batch in by_queue.values():
+        part, size = list[_Message](), 0
+        for message in batch:
+            if part and (len(part) == SLICE_JOBS or size + message.size > SLICE_BYTES):
+                yield part
                 part, size = [], 0
-            part.append((job, body))
-            size += len(body)
-        yield queue, part
+            part.append(message)
+            size += message.size
+        yield part

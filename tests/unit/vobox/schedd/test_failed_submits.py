@@ -12,6 +12,7 @@ from tests.unit.vobox.schedd.test_main_loop import Running
 from thyme.errors import BrokerUnreachable
 from thyme.protocol import codec
 from thyme.protocol.events import Marker, Removed, Submit
+from thyme.protocol.job import JobId
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import CommandRefused
 from vobox.schedd import command_gateway
@@ -212,6 +213,20 @@ def test_a_large_submit_lets_other_commands_in_between(
     assert running.caller.words == 3, "the client was told that the schedd is at work"
     assert running.idle() == 5
     assert FailedSubmits("vobox", running.ledger)._clusters == [], "and nothing is noted"
+
+
+def test_messages_that_memory_has_no_room_for_are_made_again(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start(FakeBroker())
+    monkeypatch.setattr(command_gateway, "SLICE_JOBS", 2)
+    monkeypatch.setattr(command_gateway, "KEPT_BYTES", 1)
+    cluster = running.submit(procs=5)
+
+    made = [each for each in running.broker.messages() if isinstance(each, Submit)]
+    assert [each.job for each in made] == [JobId(cluster, proc) for proc in range(5)]
+    assert len({each.life for each in made}) == 1
+    assert running.idle() == 5
 
 
 def test_a_slice_that_fails_takes_those_before_it_along(

@@ -45,5 +45,7 @@ def test_a_submit_leaves_no_garbage(kept_garbage: list[object], text: str, code:
     host = FakeSubmitHost(FILES)
     assert host.submit(text).code == code, host.submit(text).stderr
     gc.collect()
-    ours = [each for each in kept_garbage if type(each).__module__.startswith("vobox")]
+    ours = [
+        each for each in kept_garbage if type(each).__module__.startswith("vobox.commands.submit")
+    ]
     assert ours == []
