@@ -151,6 +151,23 @@ def record_presentation(commands: Commands, ad: Ad, owner: str) -> None:
     _record_accounting(commands, ad, owner)
 
 
+def find_mistakes(ad: Ad, domain: str) -> list[str]:
+    """Return HTCondor's warnings about what is allowed and hardly meant.
+
+    ``ad``: of the job, which is complete; ``domain``: of its submission.
+    """
+    who = ad.text("NotifyUser")
+    if who.lower() not in ("never", "false"):
+        return []
+    return [
+        f"WARNING: You used  notify_user={who}  in your submit file.\n"
+        f'This means notification email will go to user "{who}@{domain}".\n'
+        "This is probably not what you expect!\n"
+        'If you do not want notification email, put "notification = never"\n'
+        "into your submit file, instead.\n"
+    ]
+
+
 def _record_accounting(commands: Commands, ad: Ad, owner: str) -> None:
     """Record the accounting group and user; raises SubmitError."""
     nice = commands.get("nice_user", "NiceUser")

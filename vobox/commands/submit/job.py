@@ -15,6 +15,7 @@ from vobox.rpc.types import PreparedJob
 from .arguments import record_arguments
 from .base_attributes import (
     Submission,
+    find_mistakes,
     record_common,
     record_custom,
     record_identity,
@@ -117,6 +118,7 @@ class JobMaker:
         part(lambda: record_sizes(commands, ad, program.value, payload.value.size))
         part(lambda: record_spooling(commands, ad, submission))
         custom = part(lambda: record_custom(commands, ad, submission.owner))
+        mistakes = part(lambda: find_mistakes(ad, submission.domain))
         base_task = part(
             lambda: _build_base_task(
                 commands, ad, program.value, credentials.value, transfer.value, payload.value,
@@ -140,7 +142,7 @@ class JobMaker:
         )
         unmatched = not held.value and not fits.value
         return PreparedJob(proc, ad, task.value, held.value, unmatched), [
-            *policies.value, *requirements.value,
+            *policies.value, *requirements.value, *mistakes.value,
         ]  # fmt: skip
 
     def _build_task(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from typing import TypedDict
 
@@ -10,8 +11,8 @@ from thyme.protocol.hold_codes import HoldReasonCode
 from vobox.classad.ad import Ad, quote
 from vobox.jobs.status import HELD
 
-from .errors import job_error
-from .expressions import evaluate_boolean, evaluate_integer, find_constant_integer
+from .errors import job_error, type_error
+from .expressions import evaluate_boolean, find_constant_integer
 from .job_commands import Commands
 from .payload import mark_held
 from .policies import SHORTEST_LEASE
@@ -22,6 +23,8 @@ _SIGNALS = {
     for each in signal.Signals
     if each.name not in ("SIGPWR", "SIGSTKFLT", "SIGVTALRM", "SIGRTMIN", "SIGRTMAX")
 }
+#: No longer one: it is no signal, and no time.
+_LEADING_INTEGER = re.compile(r"\s*[+-]?0*[0-9]{1,9}(?![0-9])")
 
 
 class RunLimits(TypedDict, total=False):
@@ -52,14 +55,26 @@ def record_kill_signal(commands: Commands, ad: Ad, grid: bool) -> None:
         if text := commands.get(command, attribute):
             ad[attribute] = quote(_parse_signal_name(text))
     if timeout := commands.get("kill_sig_timeout", "KillSigTimeout"):
-        ad["KillSigTimeout"] = str(evaluate_integer("kill_sig_timeout", timeout))
+        seconds = _read_leading_integer(timeout)
+        if seconds is None:
+            raise type_error("an integer", "kill_sig_timeout", timeout)
+        ad["KillSigTimeout"] = str(seconds)
 
 
 def _parse_signal_name(text: str) -> str:
     for name, number in _SIGNALS.items():
-        if text.upper() == name or text.lstrip("0") == str(number):
+        if text.upper() == name or _read_leading_integer(text) == number:
             return name
     raise job_error(f"invalid signal {text}")
+
+
+def _read_leading_integer(text: str) -> int | None:
+    """Return the integer that a text begins with, as C's atoi; None if there is none.
+
+    ``10 s`` is 10 to HTCondor here, and ``1+2`` is 1.
+    """
+    found = _LEADING_INTEGER.match(text)
+    return int(found[0]) if found else None
 
 
 def record_hold_command(commands: Commands, ad: Ad, spooled: bool) -> bool:

@@ -216,6 +216,32 @@ def test_a_warning_of_the_description_is_printed() -> None:
     assert (answer.code, answer.stderr) == (0, 'WARNING: Warning "e.sub", Line 1: careful\n')
 
 
+@pytest.mark.parametrize(
+    ("line", "who"),
+    [
+        ("notify_user = never", "never"),
+        ("NotifyUser = False", "False"),
+        ("notify_user = true", ""),
+        ("notification = never", ""),
+    ],
+)
+def test_a_user_called_never_is_hardly_meant(line: str, who: str) -> None:
+    # HTCondor 25.14.1 says this
+    answer = FakeSubmitHost().submit(f"executable = agent.sh\n{line}\nqueue 2\n")
+
+    assert answer.code == 0
+    if not who:
+        assert answer.stderr == ""
+    else:
+        assert answer.stderr == (
+            f"WARNING: You used  notify_user={who}  in your submit file.\n"
+            f'This means notification email will go to user "{who}@vobox1.example.org".\n'
+            "This is probably not what you expect!\n"
+            'If you do not want notification email, put "notification = never"\n'
+            "into your submit file, instead.\n"
+        )
+
+
 def test_a_lease_too_short_is_lengthened_with_a_warning() -> None:
     host = FakeSubmitHost()
     answer = host.submit("executable = agent.sh\njob_lease_duration = 5\nqueue 2\n")

@@ -129,6 +129,8 @@ def test_output_and_error_in_one_file_are_one_stream(lines: str, merged: bool) -
         ("kill_sig = SIGINT", 2, "SIGINT"),
         ("kill_sig = 9", 9, "SIGKILL"),
         ("kill_sig = 009", 9, "SIGKILL"),
+        ("kill_sig = 9x", 9, "SIGKILL"),
+        ("kill_sig = +15 y", 15, "SIGTERM"),
         ('+KillSig = "SIGUSR1"', 10, "SIGUSR1"),
         ("universe = grid\ngrid_resource = batch x", 15, "SIGTERM"),
     ],
@@ -147,8 +149,12 @@ def test_remove_kill_sig_ends_a_job_instead_of_kill_sig() -> None:
     assert job.task.kill_signal == 10
 
 
-def test_the_grace_before_sigkill_is_kill_sig_timeout() -> None:
-    assert make_job("kill_sig_timeout = 30").task.kill_grace == 30.0
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30", 30), ("10 s", 10), ("1+2", 1), ("1.9", 1), ("-5", 0)]
+)
+def test_the_grace_before_sigkill_is_kill_sig_timeout(text: str, seconds: int) -> None:
+    # what HTCondor 25.14.1 makes of each, but that -5 stays in its ad
+    assert make_job(f"kill_sig_timeout = {text}").task.kill_grace == seconds
 
 
 @pytest.mark.parametrize(
