@@ -270,17 +270,10 @@ def parse_old(expression: str) -> classad2.ExprTree:
 def evaluate(expression: str, ad: Ad, now: float) -> Any:
     """Return the value of ``expression`` in ``ad``; raises ParseError.
 
-    ``now``: epoch seconds. See ``evaluate_tree``.
-    """
-    return evaluate_tree(parse(limit_regexps(expression)), ad, now)
-
-
-def evaluate_tree(tree: classad2.ExprTree, ad: Ad, now: float) -> Any:
-    """Return the value of a parsed expression in ``ad``; raises ParseError.
-
     Undefined and error are classad2.Value. ``now``: epoch seconds, the value
     of ``CurrentTime`` (``time()`` is the library's own clock).
     """
+    tree = parse(limit_regexps(expression))
     # Without a target ad the library knows no ``MY.``; with one it knows no
     # ``CurrentTime``. Real job policies use both.
     scope = evaluable(Ad({"CurrentTime": str(int(now)), **ad}))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thyme.protocol.job import JobId
-from vobox.classad.ad import Ad, ParseError, evaluate_tree, parse, read_old_syntax
-from vobox.classad.cost import Stopwatch
-from vobox.classad.regexps import limit_regexps
+from vobox.classad.ad import read_old_syntax
+from vobox.classad.expressions import Evaluator
 from vobox.jobs.job import Job
 from vobox.jobs.status import HELD
 from vobox.ledger.writer import JobState, Ledger
@@ -59,18 +58,6 @@ def select_jobs(group: JobGroup, ledger: Ledger, only_unqueued: bool = False) ->
     return list(jobs.values())
 
 
-def holds(tree: Any, ad: Ad, now: float) -> bool:
-    """Return whether a parsed constraint selects the job; undefined and error do not.
-
-    :param now: epoch seconds, the value of CurrentTime
-    """
-    try:
-        value = evaluate_tree(tree, ad, now)
-    except ParseError:
-        return False
-    return value is True or (type(value) in (int, float) and value != 0)
-
-
 def find_matching(
     view: QueueView, request: Request, now: float, *, clusters: Sequence[int] = (),
     owners: Sequence[str] = (), constraints: Sequence[str], everybody: bool = False,
@@ -85,8 +72,8 @@ def find_matching(
     :param everybody: also jobs that he may not change
     :raises TooSlow: if the caller's expressions take too long
     """
-    trees: list[Any] = [_parse_constraint(text) for text in constraints]
-    stopwatch = Stopwatch(request.charge)
+    texts = [read_old_syntax(text) for text in constraints]
+    evaluator = Evaluator(now, charge=request.charge)
     user, wanted = request.user.lower(), {owner.lower() for owner in owners}
     found = []
     own = request.uid != 0 and not everybody
@@ -96,9 +83,8 @@ def find_matching(
             continue
         if (clusters or owners) and job.cluster not in clusters and owner not in wanted:
             continue
-        with stopwatch:
-            if all(holds(tree, ad, now) for tree in trees):
-                found.append(job)
+        if all(evaluator.holds(ad, text) for text in texts):
+            found.append(job)
     return tuple(found)
 
 
@@ -123,10 +109,6 @@ def evaluate_constraints(
         replace(group, found=evaluate(group)) if group.constraints and not group.jobs else group
         for group in groups
     )
-
-
-def _parse_constraint(text: str) -> Any:
-    return parse(limit_regexps(read_old_syntax(text)))
 
 
 def names_nothing(word: str) -> bool:
