@@ -38,7 +38,7 @@ from .listing import (
     ListedContainer,
     explain_failed_start,
     find_phase,
-    has_old_host_name,
+    has_host_name,
     make_ended_pilot,
     parse_list,
     parse_old_list,
@@ -113,7 +113,7 @@ class DockerEngine:
     def list_pilots(self) -> tuple[Pilot, ...]:
         """Return every pilot of this node: its containers, and the starts that are under way."""
         starting, failed = self._starts.snapshot()
-        found = parse_list(self._api.list_containers(label=NODE_LABEL)) + self._list_old()
+        found = self._list_labelled() + self._list_old()
         here = {row.id for row in found}
         self._removals.note_listed(here)
         self._starts.note_listed({row.name for row in found}, time.monotonic())
@@ -134,13 +134,22 @@ class DockerEngine:
         pilots += [make_failed_pilot(one) for one in failed]
         return tuple(pilots)
 
+    def _list_labelled(self) -> list[ListedContainer]:
+        """Return the pilots' containers, whatever somebody has named them.
+
+        What somebody runs from a copy of a pilot (``docker commit``) has its labels, too: it is
+        known by its host name, which is not copied, and is left alone.
+        """
+        listed = parse_list(self._api.list_containers(label=NODE_LABEL))
+        return [row for row in listed if row.is_named or self._has_host_name(row)]
+
     def _list_old(self) -> list[ListedContainer]:
         """Return what Plancton 0.6 left; once nothing is, the engine is not asked again."""
         if self._old is not None and not self._old:
             return []
         listed = parse_old_list(self._api.list_containers(name=NAME_PREFIX))
         if self._old is None:
-            found = [row for row in listed if self._is_old(row)]
+            found = [row for row in listed if self._has_host_name(row)]
             if found:
                 names = ", ".join(row.name for row in found)
                 _log.warning("containers of Plancton 0.6 count as pilots until they end: %s", names)
@@ -149,9 +158,9 @@ class DockerEngine:
         self._old = {row.id for row in found}
         return found
 
-    def _is_old(self, row: ListedContainer) -> bool:
+    def _has_host_name(self, row: ListedContainer) -> bool:
         try:
-            return has_old_host_name(row.name, self._api.inspect_container(row.id))
+            return has_host_name(row.name, self._api.inspect_container(row.id))
         except NotThere:
             return False
 
@@ -312,10 +321,7 @@ class DockerEngine:
     def _find(self, pilot_id: str) -> ListedContainer | None:
         row = self._rows.get(pilot_id)
         if row is None or row.phase is ContainerPhase.MADE:
-            found = {
-                one.name: one for one in parse_list(self._api.list_containers(label=NODE_LABEL))
-            }
-            row = found.get(pilot_id)
+            row = {one.name: one for one in self._list_labelled()}.get(pilot_id)
             if row is not None and not self._removals.is_hidden(row.id):
                 self._rows[pilot_id] = row
         return row

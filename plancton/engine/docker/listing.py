@@ -78,6 +78,7 @@ class ListedContainer:
 
     id: str
     name: str  #: the pilot's
+    is_named: bool  #: it has the pilot's name itself
     phase: ContainerPhase
     state: str  #: as the engine calls it
     asked: StopRequest | None
@@ -102,39 +103,35 @@ class Inspection:
 
 
 def parse_list(listed: Iterable[Mapping[str, Any]]) -> list[ListedContainer]:
-    """Return the pilots' containers of a list, found by their labels.
-
-    A copy that somebody made of a pilot (``docker commit``) has its labels, too: of several, the
-    pilot is the one with its name.
-    """
-    found: dict[str, ListedContainer] = {}
-    for one in listed:
-        name = (one.get("Labels") or {}).get(container_body.PILOT, "")
-        named = any(other.partition(".")[0] == name for other in _list_names(one))
-        if name.startswith(NAME_PREFIX) and (named or name not in found):
-            found[name] = _make_row(one, name)
-    return list(found.values())
+    """Return the containers of a list that have a pilot's labels."""
+    names = ((one, (one.get("Labels") or {}).get(container_body.PILOT, "")) for one in listed)
+    return [_make_row(one, name) for one, name in names if name.startswith(NAME_PREFIX)]
 
 
 def parse_old_list(listed: Iterable[Mapping[str, Any]]) -> list[ListedContainer]:
     """Return the containers of a list that may be of Plancton 0.6, by their names."""
     found = []
     for one in listed:
-        marks = [_MARK.match(name) for name in _list_names(one)]
-        plain = [mark["name"] for mark in marks if mark] or _list_names(one)
-        if _OLD_NAME.match(plain[0]) and container_body.PILOT not in (one.get("Labels") or {}):
-            found.append(_make_row(one, plain[0]))
+        name = _list_unmarked_names(one)[0]
+        if _OLD_NAME.match(name) and container_body.PILOT not in (one.get("Labels") or {}):
+            found.append(_make_row(one, name))
     return found
 
 
-def has_old_host_name(name: str, inspected: Mapping[str, Any]) -> bool:
-    """Return whether a container has the host name that Plancton 0.6 gave it with this name."""
+def has_host_name(name: str, inspected: Mapping[str, Any]) -> bool:
+    """Return whether a container has the host name that Plancton gives to a pilot of this name."""
     end = name.removeprefix(NAME_PREFIX)
     return re.fullmatch(rf"plancton-.+-{end}", inspected["Config"]["Hostname"]) is not None
 
 
 def _list_names(one: Mapping[str, Any]) -> list[str]:
     return [str(name).lstrip("/") for name in one.get("Names") or ()] or [""]
+
+
+def _list_unmarked_names(one: Mapping[str, Any]) -> list[str]:
+    """Return the names of a container without the marks of a stop."""
+    marks = [(name, _MARK.match(name)) for name in _list_names(one)]
+    return [mark["name"] if mark else name for name, mark in marks]
 
 
 def _make_row(one: Mapping[str, Any], name: str) -> ListedContainer:
@@ -146,6 +143,7 @@ def _make_row(one: Mapping[str, Any], name: str) -> ListedContainer:
     return ListedContainer(
         id=str(one["Id"]),
         name=name,
+        is_named=name in _list_unmarked_names(one),
         phase=find_phase(state),
         state=state,
         asked=asked,

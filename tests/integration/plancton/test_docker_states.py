@@ -101,3 +101,32 @@ def test_a_restarted_container_is_listed_with_its_new_process(bench: DockerTest)
         return pilot is not None and pilot.pid == now != first
 
     wait_until(seen, "its new process", state=bench.engine.list_pilots)
+
+
+@pytest.mark.parametrize("network", ["none", "host"])
+def test_what_somebody_runs_from_a_copy_of_a_pilot_is_left_alone_and_a_renamed_pilot_is_one(
+    bench: DockerTest, network: str
+) -> None:
+    name = bench.start_running(networks=(network,))
+    copied = bench.client.commit(name, "localhost/copy", "1")["Id"]
+    try:
+        for container, command in (("lives", list(SLEEPS)), (f"{name}.ended", ["true"])):
+            body = {"Image": copied, "Cmd": command, "HostConfig": {"NetworkMode": "none"}}
+            bench.client.start(bench.client.create_container_from_config(body, container)["Id"])
+        bench.client.rename(name, "bob")
+
+        assert [one.name for one in bench.engine.list_pilots()] == [name]
+        bench.engine.stop(name, 5.0)
+        bench.until(name, PilotState.EXITED)
+        bench.engine.remove(name)
+        wait_until(
+            lambda: bench.engine.list_pilots() == (), "no pilot", state=bench.engine.list_pilots
+        )
+        bench.engine.stop(name, 0.0)
+        bench.engine.remove(name)
+
+        assert bench.client.inspect_container("lives")["State"]["Running"]
+        assert bench.client.inspect_container(f"{name}.ended")["State"]["ExitCode"] == 0
+    finally:
+        bench.service.remove_containers()
+        bench.client.remove_image(copied, force=True)

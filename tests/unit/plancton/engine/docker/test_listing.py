@@ -58,7 +58,7 @@ def test_a_container_of_plancton_0_6_is_known_by_its_name_and_host_name() -> Non
         ("plancton-farm7-q1W2e3", True), ("plancton-farm7-000000", False), ("q1W2e3", False),
     ):  # fmt: skip
         inspected = {"Config": {"Hostname": host}}
-        assert listing.has_old_host_name("plancton-worker-q1W2e3", inspected) == is_old
+        assert listing.has_host_name("plancton-worker-q1W2e3", inspected) == is_old
 
 
 def test_the_digest_of_the_label_comes_before_the_id_of_the_image() -> None:
@@ -70,18 +70,13 @@ def test_the_digest_of_the_label_comes_before_the_id_of_the_image() -> None:
     assert row.image == "sha256:i"
 
 
-@pytest.mark.parametrize("ours", [NAME, f"{NAME}.asked.1000.30"])
-@pytest.mark.parametrize("order", [1, -1])
-def test_a_copy_of_a_pilot_does_not_hide_it(ours: str, order: int) -> None:
-    """``docker commit`` and ``docker run``: the copy has the labels of the pilot."""
-    copy = {**list_container("running", ("/debugging",)), "Id": "c2"}
-    (row,) = listing.parse_list([list_container("running", (f"/{ours}",)), copy][::order])
-    assert (row.id, row.name) == ("c1", NAME)
-
-
-def test_a_pilot_that_somebody_renamed_is_one() -> None:
-    (row,) = listing.parse_list([list_container("running", ("/bob",))])
-    assert row.name == NAME
+@pytest.mark.parametrize(
+    ("container", "is_named"),
+    [(NAME, True), (f"{NAME}.asked.1000.30", True), ("bob", False), (f"{NAME}.debug", False)],
+)
+def test_a_container_has_its_pilots_name_or_another(container: str, is_named: bool) -> None:
+    (row,) = listing.parse_list([list_container("running", (f"/{container}",))])
+    assert (row.name, row.is_named) == (NAME, is_named)
 
 
 def test_that_a_pilot_was_asked_is_read_from_its_containers_name() -> None:

@@ -75,6 +75,23 @@ def test_a_container_that_the_engine_cannot_inspect_is_as_it_is_listed(
     assert not pilot.never_ran, "its end says nothing about the node"
 
 
+@pytest.mark.parametrize("names", [("debug", "bob"), ("bob", "debug")])
+def test_of_containers_with_the_labels_of_one_pilot_the_one_with_its_host_name_is_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+) -> None:
+    """Somebody renamed it to bob, and runs what ``docker commit`` made of it."""
+    engine = DockerEngine(f"unix://{tmp_path}/none.sock", "plancton", tmp_path)
+    listed = [{**list_container("running", (f"/{name}",)), "Id": name} for name in names]
+    hosts = {"bob": make_spec(Config(), FACTS, NAME).hostname, "debug": "1a2b3c4d5e6f"}
+    monkeypatch.setattr(engine._api, "list_containers", lambda **_filters: listed)
+    monkeypatch.setattr(
+        engine._api, "inspect_container", lambda one: {"Config": {"Hostname": hosts[one]}}
+    )
+    assert [(row.id, row.name) for row in engine._list_labelled()] == [("bob", NAME)]
+    found = engine._find(NAME)
+    assert found is not None and found.id == "bob"
+
+
 def test_a_restarted_engine_is_asked_for_its_settings_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
