@@ -381,7 +381,9 @@ class DockerEngine:
                 self._put_features(made, spec)
             self._api.start(made)
         except EngineRefused as error:
-            self._remove_created(made)
+            if not self._remove_created(made):
+                _log.warning("%s: somebody removed its container before it ran", spec.name)
+                raise NotThere(spec.name) from error
             if _PRIVATE_MOUNT in str(error) and facts.passes_mounts_on:
                 _log.warning(
                     "what is mounted on this node later does not show in pilots: %s; "
@@ -402,11 +404,17 @@ class DockerEngine:
                 spec.name, error,
             )  # fmt: skip
 
-    def _remove_created(self, made: str) -> None:
+    def _remove_created(self, made: str) -> bool:
+        """Remove a container that did not start; False: somebody else has, as ``prune`` does."""
         try:
             self._api.remove(made)
+        except NotThere:
+            return False
         except EngineError as error:
+            if "in progress" in str(error):
+                return False
             _log.info("%s stays for now: %s", made[:12], error)
+        return True
 
     def _stop_if_asked(self, name: str, asked: float | None) -> None:
         if asked is None:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from plancton.engine.pilot_spec import PilotSpec
-from plancton.errors import EngineRefused, EngineUnavailable, NoSuchImage
+from plancton.errors import EngineRefused, EngineUnavailable, NotThere
 from plancton.model import Pilot, PilotState
 
 #: Seconds for which a start is believed in after the engine did not answer: it may have
@@ -64,8 +64,9 @@ class Starts:
 
     ``launch`` creates and starts one container and returns when that runs.
 
-    It raises NotStarted, EngineRefused or EngineUnavailable.  ``done(name, asked)`` is
-    called after each that succeeded, ``wake`` when the loop should make a pass.
+    It raises NotStarted, EngineRefused or EngineUnavailable, and NotThere where there is neither a
+    pilot nor a failure.  ``done(name, asked)`` is called after each that succeeded, ``wake`` when
+    the loop should make a pass.
     """
 
     def __init__(
@@ -176,8 +177,9 @@ class Starts:
         except NotStarted as error:
             with self._lock:
                 self._fail(start, error)
-        except NoSuchImage:
-            # No fault of the pilot nor of the node: it is asked for again when there is one.
+        except NotThere:
+            # No fault of the pilot nor of the node: there was no image, or somebody removed the
+            # container before it ran. Another pilot takes its place as soon as one can be made.
             with self._lock:
                 self._drop(name)
         except EngineRefused as error:

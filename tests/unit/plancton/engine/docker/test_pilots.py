@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 from plancton.config.model import Config
 from plancton.engine.docker.container_body import EngineFacts
 from plancton.engine.docker.engine import DockerEngine
+from plancton.engine.docker.image_schedule import LocalImage
 from plancton.engine.docker.starts import Starts
 from plancton.engine.pilot_outputs import PilotOutputs
 from plancton.engine.pilot_spec import make_spec
-from plancton.errors import EngineRefused, NotThere
+from plancton.errors import Conflict, EngineRefused, NotThere
 from plancton.model import PilotState
 from tests.support.container_listing import NAME, list_container
 from tests.support.fake_node import FACTS
@@ -126,6 +128,45 @@ def test_a_container_that_takes_no_files_is_started_and_the_log_says_what_it_lac
     assert put == ["abc"]
     assert f"{NAME} runs without Machine/Job Features" in caplog.text
     assert "cannot be put into its container: no space left on device" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("start", "removal"),
+    [
+        (NotThere("No such container: c1"), NotThere("No such container: c1")),
+        (
+            Conflict("container is marked for removal and cannot be started"),
+            Conflict("removal of container c1 is already in progress"),
+        ),
+    ],
+)
+def test_a_pilot_whose_container_somebody_removes_before_it_runs_did_not_fail(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    start: EngineRefused,
+    removal: EngineRefused,
+) -> None:
+    """``docker container prune`` takes what is made and not started yet, too."""
+    engine = DockerEngine(f"unix://{tmp_path}/none.sock", "plancton", tmp_path)
+
+    def fail(error: EngineRefused) -> Callable[[str], None]:
+        def raise_it(_container: str) -> None:
+            raise error
+
+        return raise_it
+
+    monkeypatch.setattr(engine._images, "get_usable", lambda: LocalImage("worker", "i1", ""))
+    monkeypatch.setattr(engine._api, "read_facts", EngineFacts)
+    monkeypatch.setattr(engine._api, "create", lambda _name, _body: "c1")
+    monkeypatch.setattr(engine._api, "start", fail(start))
+    monkeypatch.setattr(engine._api, "remove", fail(removal))
+
+    engine.start(make_spec(Config(docker_cmd=("sleep",)), FACTS, NAME))
+    engine._starts.wait_while_busy(60)
+
+    assert engine._starts.snapshot() == ({}, [])
+    assert caplog.messages[-1] == f"{NAME}: somebody removed its container before it ran"
 
 
 def test_the_output_of_a_pilot_is_kept_before_it_is_removed_and_not_asked_for_after(
