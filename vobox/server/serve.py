@@ -54,8 +54,6 @@ class CannotServe(ThymeError):
 #: Bytes of each thread's stack: the ClassAd library recurses over the longest expression that is
 #: allowed in 8 MiB, and threads would have 2 MiB under ``ulimit -s unlimited``.
 THREAD_STACK = 16 * 1024 * 1024
-#: Seconds after which a thread that computes lets another have Python's one lock.
-SWITCH_SECONDS = 0.001
 #: From glibc's malloc.h.
 _M_ARENA_MAX = -8
 
@@ -80,9 +78,6 @@ def serve(options: argparse.Namespace) -> int:
         os.setgroups([])
         # the kernel leaves it to a thread that acts for another user
         privileges.drop_capability(privileges.CAP_SYS_RESOURCE)
-    # a thread that computes, e.g. a user's large submit, gives way to the others so often: at the
-    # default of 5 ms, beside four of them, an answer that takes ten turns takes 0.2 s
-    sys.setswitchinterval(SWITCH_SECONDS)
     # all that was made until now stays; what is made from now on is looked through for cycles once
     # in 50,000 new objects (700 by default): a sixth of what an event of a job costs
     gc.freeze()
