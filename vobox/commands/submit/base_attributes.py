@@ -154,7 +154,7 @@ def record_presentation(commands: Commands, ad: Ad, owner: str) -> None:
 def find_mistakes(ad: Ad, domain: str) -> list[str]:
     """Return HTCondor's warnings about what is allowed and hardly meant.
 
-    ``ad``: of the job, which is complete; ``domain``: of its submission.
+    ``ad``: of the job, without ``+Attr``; ``domain``: of its submission.
     """
     who = ad.text("NotifyUser")
     if who.lower() not in ("never", "false"):

@@ -117,8 +117,8 @@ class JobMaker:
         )  # fmt: skip
         part(lambda: record_sizes(commands, ad, program.value, payload.value.size))
         part(lambda: record_spooling(commands, ad, submission))
-        custom = part(lambda: record_custom(commands, ad, submission.owner))
         mistakes = part(lambda: find_mistakes(ad, submission.domain))
+        custom = part(lambda: record_custom(commands, ad, submission.owner))
         base_task = part(
             lambda: _build_base_task(
                 commands, ad, program.value, credentials.value, transfer.value, payload.value,

@@ -222,6 +222,7 @@ def test_a_warning_of_the_description_is_printed() -> None:
         ("notify_user = never", "never"),
         ("NotifyUser = False", "False"),
         ("notify_user = true", ""),
+        ('+NotifyUser = "never"', ""),
         ("notification = never", ""),
     ],
 )
