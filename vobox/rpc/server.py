@@ -40,8 +40,8 @@ MAX_STDIN_BYTES = 4 * 1024 * 1024
 #: Submits of one user that are read and computed at once; each may hold 150 MiB.
 MAX_SUBMITS = 4
 #: Seconds after which a thread that computes lets another have Python's one lock, while there are
-#: commands. After 5 ms, which is the default, a job took 5 s beside four large submits: each of 250
-#: turns of the schedd's own thread waited for four others.
+#: commands. After 5 ms, which is the default, a job took 5 s beside four large submits, as for each
+#: turn the schedd's own thread waited for four others.
 SWITCH_SECONDS = 0.001
 #: Seconds without a byte from a client after which its connection is closed.
 TIMEOUT_SECONDS = 60.0

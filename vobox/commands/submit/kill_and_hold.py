@@ -23,8 +23,8 @@ _SIGNALS = {
     for each in signal.Signals
     if each.name not in ("SIGPWR", "SIGSTKFLT", "SIGVTALRM", "SIGRTMIN", "SIGRTMAX")
 }
-#: No longer one: it is no signal, and no time.
-_LEADING_INTEGER = re.compile(r"\s*[+-]?0*[0-9]{1,9}(?![0-9])")
+#: Of at most 18 digits, which fit into 64 bits.
+_LEADING_INTEGER = re.compile(r"\s*[+-]?0*[0-9]{1,18}(?![0-9])")
 
 
 class RunLimits(TypedDict, total=False):

@@ -150,7 +150,8 @@ def test_remove_kill_sig_ends_a_job_instead_of_kill_sig() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("30", 30), ("10 s", 10), ("1+2", 1), ("1.9", 1), ("-5", 0)]
+    ("text", "seconds"),
+    [("30", 30), ("10 s", 10), ("1+2", 1), ("1.9", 1), ("-5", 0), ("2147483647", 2**31 - 1)],
 )
 def test_the_grace_before_sigkill_is_kill_sig_timeout(text: str, seconds: int) -> None:
     # what HTCondor 25.14.1 makes of each, but that -5 stays in its ad

@@ -76,6 +76,14 @@ def test_a_signal_of_more_digits_than_python_converts_is_refused() -> None:
     assert "invalid signal 999" in answer.stderr
 
 
+@pytest.mark.parametrize("text", ["abc", "(30)", "9" * 5000])
+def test_a_kill_sig_timeout_that_begins_with_no_number_is_refused(text: str) -> None:
+    answer = FakeSubmitHost().submit(f"executable = agent.sh\nkill_sig_timeout = {text}\nqueue\n")
+
+    assert answer.code == 1
+    assert f"kill_sig_timeout={text} is invalid, must eval to an integer." in answer.stderr
+
+
 def test_a_huge_description_is_refused_unread() -> None:
     host = FakeSubmitHost({f"{CWD}/big.sub": b"\n" * (4 * 1024 * 1024 + 1)})
     answer = host.run("big.sub")
