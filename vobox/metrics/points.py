@@ -13,14 +13,12 @@ from thyme.broker.lanes import get_pool
 from thyme.protocol.events import (
     Evicted,
     Finished,
-    Held,
     JobMessage,
     Lost,
-    NotCompleted,
     Recorded,
-    Removed,
     Started,
     Submit,
+    Usage,
 )
 from vobox.jobs.job import Job
 from vobox.jobs.status import (
@@ -133,44 +131,52 @@ class Tally:
 
 
 def _count(tally: PoolTally, before: Job, event: JobMessage, job: Job, live_cpu: float) -> None:
+    """Count what the event changed: one that came late, or twice, changed nothing."""
+    has_ended = job.ended > before.ended or job.worker != before.worker
     if isinstance(event, Submit):
-        tally.counts["retried"] += event.attempt > 0
-    elif isinstance(event, Started):
+        tally.counts["retried"] += job.attempt > before.attempt
+    elif isinstance(event, Started) and job.worker != before.worker:
         tally.counts["started"] += 1
         idle_since = before.ad.number("EnteredCurrentStatus")
         if before.status == IDLE and idle_since:
             _keep(tally.waits, max(0.0, event.time - idle_since))
-    elif isinstance(event, Finished):
+    elif isinstance(event, Finished) and has_ended and before.status != REMOVED:
         _count_end(tally, event, job)
-    elif isinstance(event, Evicted):
-        tally.counts["evicted"] += 1
-        tally.seconds["evicted_cpu_seconds"] += event.usage.user_cpu + event.usage.system_cpu
-    elif isinstance(event, Lost):
+    elif isinstance(event, (Finished, Evicted)) and has_ended:
+        # a run that was ended since its job is held or removed counts as that
+        tally.counts["evicted"] += before.status in (RUNNING, SUSPENDED)
+        tally.seconds["evicted_cpu_seconds"] += _add_cpu(event.usage)
+    elif isinstance(event, Lost) and has_ended:
         tally.counts["lost"] += 1
         tally.seconds["lost_cpu_seconds"] += live_cpu
     elif isinstance(event, DeadLettered):
-        tally.counts["dead"] += 1
-    elif isinstance(event, Removed):
-        tally.counts["removed"] += before.status != REMOVED and job.status == REMOVED
-    elif isinstance(event, (Held, NotCompleted)):
-        tally.counts["held"] += before.status != HELD and job.status == HELD
+        is_again = job.dead_letters > before.dead_letters
+        tally.counts["dead"] += is_again or job.status != before.status
+    tally.counts["removed"] += before.status != REMOVED and job.status == REMOVED
+    tally.counts["held"] += before.status != HELD and job.status == HELD
 
 
 def _count_end(tally: PoolTally, event: Finished, job: Job) -> None:
+    usage = event.usage
+    if event.exit_code is None and event.signal is None:
+        # held: it could not be started, or exceeded a limit
+        tally.exits["never_ran"] += not usage.wall
+        tally.seconds["evicted_cpu_seconds"] += _add_cpu(usage)
+        return
     tally.counts["finished"] += 1
     tally.counts["attempts"] += job.attempt + 1
-    if event.exit_code is None and event.signal is None:
-        tally.exits["never_ran"] += 1
-        return
     if event.signal is not None:
         tally.exits["signal"] += 1
     else:
         tally.exits["ok" if event.exit_code == 0 else "error"] += 1
-    usage = event.usage
     _keep(tally.runs, usage.wall)
-    tally.seconds["cpu_seconds"] += usage.user_cpu + usage.system_cpu
+    tally.seconds["cpu_seconds"] += _add_cpu(usage)
     cpus = max(1, job.ad.number("RequestCpus"))
     tally.seconds["allocated_seconds"] += usage.wall * cpus
+
+
+def _add_cpu(usage: Usage) -> float:
+    return usage.user_cpu + usage.system_cpu
 
 
 def _keep(samples: list[float], value: float) -> None:

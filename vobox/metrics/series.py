@@ -67,7 +67,7 @@ RATES = Series(
         ),
         Field(
             "evicted_cpu_seconds", "float", "s",
-            "CPU time of attempts that ended with their pilot, or were vacated or removed.",
+            "CPU time of attempts that ended with their pilot, or were vacated, held or removed.",
             "since",
         ),
         Field(
@@ -101,11 +101,13 @@ EXITS = Series(
     (*_POOL, "class"),
     (
         Field(
-            "count", "integer", "jobs", "Jobs that ended by themselves, by how.", "since",
+            "count", "integer", "jobs",
+            "Jobs that ended by themselves, or could not be started, by how.", "since",
             "thyme_jobs_ended_total",
         ),
     ),
-    "`class`: `ok` (exit code 0), `error` (another code), `signal` or `never_ran`.",
+    "`class`: `ok` (exit code 0), `error` (another code), `signal`, or `never_ran` (held, as it "
+    "could not be started).",
     values=("ok", "error", "signal", "never_ran"),
 )  # fmt: skip
 SLOTS = Series(

@@ -9,7 +9,7 @@ import pytest
 from telemetry.points import Point
 from telemetry.reporter import Reporter
 from tests.support.schedd_parts import Events
-from thyme.protocol.events import JobMessage, Usage
+from thyme.protocol.events import HoldReason, JobMessage, Usage
 from thyme.protocol.job import JobId
 from vobox.jobs.job import Job
 from vobox.jobs.transitions import apply
@@ -62,13 +62,61 @@ def test_losses_evictions_holds_removals_and_retries_are_counted() -> None:
     assert (counted["held"], counted["removed"]) == (1, 1), "not again what is so already"
 
 
+def test_what_is_told_late_or_twice_is_counted_once() -> None:
+    site, e = Site(), Events()
+    site.happens(e.submit(), e.started(), e.started(), e.started("w2"), e.lost(), e.lost())
+    site.happens(e.submit(1), e.submit(1), e.started("w2", 1), e.evicted("w1"))
+    # the lost worker is back, and its report comes after all
+    site.happens(e.finished("w1"), e.finished("w2", 1), e.finished("w2", 1), e.lost(1))
+    tally = site.tally.take().pools["pool"]
+    assert {name: count for name, count in tally.counts.items() if count} == {
+        "submitted": 1, "started": 2, "lost": 1, "retried": 1, "finished": 1, "attempts": 2
+    }  # fmt: skip
+    assert tally.exits == {"ok": 1}
+    # of the one attempt that finished
+    assert tally.seconds == {
+        "cpu_seconds": 2.0, "allocated_seconds": 10.0, "lost_cpu_seconds": 0.0
+    }  # fmt: skip
+
+
+def test_a_run_that_ends_since_its_job_is_removed_or_held_is_neither_evicted_nor_finished() -> None:
+    site, used = Site(), {"evicted_cpu_seconds": 2.0}
+    for number, end in enumerate(("finished", "evicted")):
+        e = Events(JobId(number, 0))
+        site.happens(e.submit(), e.started(), e.removed(), getattr(e, end)())
+        tally = site.tally.take().pools["pool"]
+        counted = {name: count for name, count in tally.counts.items() if count}
+        assert (counted, tally.seconds) == ({"submitted": 1, "started": 1, "removed": 1}, used)
+    e = Events(JobId(3, 0))
+    site.happens(e.submit(), e.started(), e.held(), e.evicted())
+    tally = site.tally.take().pools["pool"]
+    counted = {name: count for name, count in tally.counts.items() if count}
+    assert (counted, tally.seconds) == ({"submitted": 1, "started": 1, "held": 1}, used)
+
+
+def test_a_job_that_its_worker_holds_is_held_and_not_finished() -> None:
+    """It could not be started, or exceeded a limit after some time."""
+    hold = HoldReason(13, 2, "no such file")
+    for usage, never_ran, cpu in ((Usage(), 1, 0.0), (Usage(3.0, 1.0, wall=9.0), 0, 4.0)):
+        site, e = Site(), Events()
+        end = dataclasses.replace(e.finished(code=None, hold=hold), usage=usage)
+        site.happens(e.submit(), e.started(), end, end)
+        tally = site.tally.take().pools["pool"]
+        counted = {name: count for name, count in tally.counts.items() if count}
+        assert counted == {"submitted": 1, "started": 1, "held": 1}
+        assert (tally.exits["never_ran"], tally.seconds) == (
+            never_ran, {"evicted_cpu_seconds": cpu}
+        )  # fmt: skip
+
+
 def test_cpu_time_that_ended_in_no_finished_job_is_told() -> None:
     site, e, other = Site(), Events(), Events(JobId(2, 0))
     site.happens(e.submit(), e.started(), other.submit(), other.started())
     evicted = dataclasses.replace(other.evicted(), usage=Usage(user_cpu=5.0, system_cpu=1.0))
     site.happens(evicted)
     job = site.jobs[e.job]
-    site.tally.see(job, e.lost(), job, live_cpu=7.0)
+    lost = e.lost()
+    site.tally.see(job, lost, apply(job, lost).job or job, live_cpu=7.0)
     site.tally.keep()
     (tally,) = site.tally.take().pools.values()
     assert dict(tally.seconds) == {"evicted_cpu_seconds": 6.0, "lost_cpu_seconds": 7.0}
@@ -78,9 +126,11 @@ def test_what_could_not_be_written_is_counted_when_it_is_read_again() -> None:
     site, e = Site(), Events()
     site.happens(e.submit())
     job = site.jobs[e.job]
-    site.tally.see(job, e.started(), job)
+    started = e.started()
+    after = apply(job, started).job or job
+    site.tally.see(job, started, after)
     site.tally.drop()
-    site.tally.see(job, e.started(), job)
+    site.tally.see(job, started, after)
     site.tally.keep()
     assert site.counts() == {"submitted": 1, "started": 1}
 
