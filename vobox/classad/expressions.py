@@ -254,6 +254,24 @@ def _evaluate_tree(tree: classad2.ExprTree, *scopes: classad2.ClassAd) -> Any:
     value = tree.eval(*scopes)
     if isinstance(value, (float, datetime)):
         text = str(tree.simplify(*scopes))
+        if text.startswith("relTime(") and isinstance(value, float):
+            return TimeValue(_format_relative_time(value) or text)
         if text.startswith(("absTime(", "relTime(")):
             return TimeValue(text)
     return value
+
+
+def _format_relative_time(value: float) -> str:
+    """Return a time as HTCondor prints it, "" if it is one of whole seconds.
+
+    The library's Python module leaves the parts of a second out.
+    """
+    if not abs(value) < 2**31 or value == int(value):
+        return ""
+    whole = int(abs(value))
+    seconds = f"{whole % 60 + abs(value) - whole:02g}"
+    days, minutes = divmod(whole // 60, 24 * 60)
+    parts = f"{days}+{minutes // 60:02}:{minutes % 60:02}:{seconds}"
+    if not days:
+        parts = parts.removeprefix("0+").removeprefix("00:").removeprefix("00:")
+    return f'relTime("{"-" * (value < 0)}{parts}")'

@@ -44,7 +44,9 @@ def answer(
     """
     evaluator = Evaluator(now, charge=request.charge)
     query = _Query(
-        Output(evaluator, empty_list="[\n]\n", xml_gap="\n", margin=0, ids=(), own_names=True)
+        Output(
+            evaluator, empty_list="[\n]\n", xml_gaps=("\n", "\n"), margin=0, ids=(), own_names=True
+        )
     )
     _parse(request, query, files)
     _check_place(query, view)

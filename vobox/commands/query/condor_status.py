@@ -73,7 +73,7 @@ def answer(
     :param files: reads ``-print-format`` with the caller's rights, see ``read_file``
     """
     evaluator = Evaluator(now, charge=request.charge)
-    query = _Query(Output(evaluator))
+    query = _Query(Output(evaluator, xml_gaps=("\n", "")))
     _parse(request, query, files)
     if query.pool and not is_pool(query.pool, view.schedd_name):
         raise EarlyExit(f"Error: Couldn't contact the condor_collector on {query.pool}.\n")

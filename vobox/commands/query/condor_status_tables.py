@@ -48,7 +48,7 @@ def _render_rows(ads: list[Ad], evaluator: Evaluator) -> list[str]:
     cells = [mem + age for mem, age in zip(memory, ages, strict=True)]
     columns = (
         *_build_platform_columns(ads),
-        _build_column("State", 9, [ad.text("State") for ad in ads]),
+        _build_column("State", 9, [ad.text("State") for ad in ads], grows=True),
         _build_column("Activity", 8, [ad.text("Activity") for ad in ads]),
         ["LoadAv", *(_render_load(ad, evaluator) for ad in ads)],
         [f"{'Mem':<{max(map(len, memory))}}  ActvtyTime", *cells],
@@ -68,16 +68,17 @@ def _render_claimed_rows(ads: list[Ad], evaluator: Evaluator) -> list[str]:
 
 def _build_platform_columns(ads: list[Ad]) -> tuple[list[str], list[str], list[str]]:
     return (
-        _build_column("Name", 34, [ad.text("Name") for ad in ads]),
+        _build_column("Name", 34, [ad.text("Name") for ad in ads], grows=True),
         _build_column("OpSys", 10, [ad.text("OpSys") for ad in ads]),
         _build_column("Arch", 8, [ad.text("Arch") for ad in ads]),
     )
 
 
-def _build_column(heading: str, width: int, texts: list[str]) -> list[str]:
-    """Pad heading and cells to the widest, and to ``width``; an unknown cell is ``[???]``."""
-    cells = [heading, *(sanitize_cell(text) or f"[{'?' * (width - 2)}]" for text in texts)]
-    width = max(width, *map(len, cells))
+def _build_column(heading: str, width: int, texts: list[str], *, grows: bool = False) -> list[str]:
+    """Pad heading and cells to ``width``; to the widest of them where the column ``grows``."""
+    cells = [heading, *map(sanitize_cell, texts)]
+    if grows:
+        width = max(width, *map(len, cells))
     return [f"{each:<{width}}" for each in cells]
 
 
@@ -284,7 +285,7 @@ def render_state_table(ads: list[Ad], evaluator: Evaluator, totals_only: bool) -
     """
     if not ads:
         return ""
-    heading, *names = _build_column("Name", 34, [ad.text("Name") for ad in ads])
+    heading, *names = _build_column("Name", 34, [ad.text("Name") for ad in ads], grows=True)
     width = max([5, *(len(ad.text("Activity")) for ad in ads)]) + 1
     listing = f"{heading} Cpu  Mem  LoadAv   KbdIdle    State     StateTime  "
     listing += f"{'Activ':<{width}}  ActvtyTime\n\n"

@@ -73,12 +73,15 @@ def render_json_lines(ads: Iterable[Ad], projection: Projection) -> Iterator[str
         yield "{" + ",".join(map(_format_compact_json, projection.select(ad))) + "}\n"
 
 
-def render_xml(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:
-    """Yield HTCondor's XML document."""
-    yield XML_HEAD
+def render_xml(ads: Iterable[Ad], projection: Projection, gap: str, edge_gap: str) -> Iterator[str]:
+    """Yield HTCondor's XML document.
+
+    ``gap``: what follows each ad; ``edge_gap``: what follows the head and the tail.
+    """
+    yield XML_HEAD + edge_gap
     for ad in ads:
-        yield "<c>\n" + "".join(map(_format_xml, projection.select(ad))) + "</c>\n"
-    yield XML_TAIL
+        yield "<c>\n" + "".join(map(_format_xml, projection.select(ad))) + "</c>\n" + gap
+    yield XML_TAIL + edge_gap
 
 
 # Jobs have most attributes in common: each of these is made once for many of them. A user's texts

@@ -29,9 +29,9 @@ _CHUNK_SIZE: Final = 1 << 16
 class Output:
     """The form that the options ask for; the command's own table if they ask for none.
 
-    ``empty_list``: what ``-json`` prints where there is no job; ``xml_gap``: what ``-xml`` puts
-    after each job, the head and the tail; ``margin``: by how much rows are narrower than what
-    ``-wide:N`` says; ``ids``: the attributes that ``-long`` and the like print with those of
+    ``empty_list``: what ``-json`` prints where there is no job; ``xml_gaps``: what ``-xml`` puts
+    after each job, and after the head and the tail; ``margin``: by how much rows are narrower than
+    what ``-wide:N`` says; ``ids``: the attributes that ``-long`` and the like print with those of
     ``-format`` and ``-af``; ``own_names``: all but ``-long`` spell what ``-attributes`` names as
     the job does.
     """
@@ -40,7 +40,7 @@ class Output:
         self,
         evaluator: Evaluator,
         empty_list: str = "",
-        xml_gap: str = "",
+        xml_gaps: tuple[str, str] = ("", ""),
         margin: int = 1,
         ids: Sequence[str] = ("ClusterId", "ProcId"),
         own_names: bool = False,
@@ -49,7 +49,7 @@ class Output:
         self._margin = margin
         self._ids = ids
         self._own_names = own_names
-        self._xml_gap = xml_gap
+        self._xml_gaps = xml_gaps
         self._empty_list = empty_list
         self._form = ""
         self._mask = PrintMask(evaluator)
@@ -138,7 +138,7 @@ class Output:
         if self._form == "jsonl":
             return render_json_lines(ads, projection)
         if self._form == "xml":
-            return (part + self._xml_gap for part in render_xml(ads, projection))
+            return render_xml(ads, projection, *self._xml_gaps)
         return render_long(ads, projection)
 
     def read_width(self, env: Mapping[str, str], width: int = 0) -> int:

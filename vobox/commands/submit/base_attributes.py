@@ -151,32 +151,42 @@ def record_presentation(commands: Commands, ad: Ad, owner: str) -> None:
     _record_accounting(commands, ad, owner)
 
 
-def find_mistakes(ad: Ad, domain: str) -> list[str]:
+def find_mistakes(commands: Commands, ad: Ad, domain: str) -> list[str]:
     """Return HTCondor's warnings about what is allowed and hardly meant.
 
     ``ad``: of the job, without ``+Attr``; ``domain``: of its submission.
     """
+    warnings = []
+    if _is_nice(commands) and commands.get("accounting_group"):
+        warnings.append(
+            "WARNING: nice_user conflicts with accounting_group. nice_user will be ignored\n"
+        )
     who = ad.text("NotifyUser")
     if who.lower() not in ("never", "false"):
-        return []
+        return warnings
     return [
+        *warnings,
         f"WARNING: You used  notify_user={who}  in your submit file.\n"
         f'This means notification email will go to user "{who}@{domain}".\n'
         "This is probably not what you expect!\n"
         'If you do not want notification email, put "notification = never"\n'
-        "into your submit file, instead.\n"
+        "into your submit file, instead.\n",
     ]
+
+
+def _is_nice(commands: Commands) -> bool:
+    nice = commands.get("nice_user", "NiceUser")
+    return nice is not None and evaluate_boolean("nice_user", nice)
 
 
 def _record_accounting(commands: Commands, ad: Ad, owner: str) -> None:
     """Record the accounting group and user; raises SubmitError."""
-    nice = commands.get("nice_user", "NiceUser")
     group = commands.get("accounting_group")
     user = commands.get("accounting_group_user", "AcctGroupUser")
     for command, value in (("accounting_group", group), ("accounting_group_user", user)):
         if value and any(character.isspace() for character in value):
             raise job_error(f"Invalid {command}: {value}")
-    if nice is not None and evaluate_boolean("nice_user", nice):
+    if _is_nice(commands):
         group = group or "nice-user"
         ad["MaxJobRetirementTime"] = "0"
     if group is None and user is None:
@@ -211,4 +221,6 @@ def record_custom(commands: Commands, ad: Ad, owner: str) -> None:
         if attribute.lower() in _BY_COMMAND:
             command = _BY_COMMAND[attribute.lower()]
             raise submit_error(f"+{attribute}: say it with the command {command}")
+        if attribute.lower() == "requirements" and not expression:
+            continue  # as HTCondor, which makes Requirements after this
         ad[attribute] = canonicalize(attribute, expression) if expression else "undefined"

@@ -307,7 +307,9 @@ def _build_id_macros(cluster: int, proc: int) -> dict[str, str]:
         "process": str(proc),
         "procid": str(proc),
         "jobid": f"{cluster}.{proc}",
+        "joblistid": str(cluster),
         "node": "",
+        "taskid": "0",
     }
 
 

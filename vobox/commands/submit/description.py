@@ -22,7 +22,8 @@ from .sources import TextSources
 MAX_INCLUDES = 8
 #: Macros that have a value only later, but are defined.
 _OF_EACH_JOB = frozenset(
-    {"cluster", "clusterid", "process", "procid", "jobid", "step", "row", "itemindex"}
+    {"cluster", "clusterid", "joblistid", "process", "procid", "jobid", "taskid"}
+    | {"step", "row", "itemindex"}
 )
 _INCLUDE = re.compile(
     r"(?P<words>(?:\s+(?:command|output|ifexists?))*)(?P<into>\s+into\s+\S+)?\s*:(?P<what>.*)\Z",

@@ -117,7 +117,7 @@ class JobMaker:
         )  # fmt: skip
         part(lambda: record_sizes(commands, ad, program.value, payload.value.size))
         part(lambda: record_spooling(commands, ad, submission))
-        mistakes = part(lambda: find_mistakes(ad, submission.domain))
+        mistakes = part(lambda: find_mistakes(commands, ad, submission.domain))
         custom = part(lambda: record_custom(commands, ad, submission.owner))
         base_task = part(
             lambda: _build_base_task(

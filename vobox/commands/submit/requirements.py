@@ -26,6 +26,10 @@ _OBSOLETE = {
     "memory": "WARNING: your Requirements expression refers to TARGET.Memory. "
     + _HINT.format("memory"),
 }
+_OVERRIDDEN = (
+    "WARNING: Use of MY.Requirements or +Requirements  overrides requirements. "
+    "You should remove one of these statements from your submit file.\n"
+)
 _PLATFORM = {"opsys", "opsysandver", "opsyslongname", "opsysname", "opsysshortname"}
 
 
@@ -36,11 +40,12 @@ def record_requirements(commands: Commands, ad: Ad, kind: Universe) -> list[str]
     """
     rank = commands.get("rank", "preferences")
     ad["Rank"] = canonicalize("Rank", rank) if rank else "0.0"
-    if kind.is_grid and not kind.to_condor:
-        text = commands.get("requirements")
-        ad["Requirements"] = canonicalize("Requirements", text) if text else "true"
-        return []
     user = commands.get("requirements")
+    if any(value and name.lower() == "requirements" for name, value in commands.list_custom()):
+        return [_OVERRIDDEN] if user else []
+    if kind.is_grid and not kind.to_condor:
+        ad["Requirements"] = canonicalize("Requirements", user) if user else "true"
+        return []
     code = _STRING.sub('""', convert_old_syntax(user or ""))
     mentioned = {name.lower() for name in _NAME.findall(code)}
     clauses = [f"({user})"] if user else []

@@ -1,5 +1,7 @@
 """``-af`` / ``-autoformat``: what HTCondor's recorded answers do not show."""
 
+import pytest
+
 from tests.support.fake_query_queue import FakeQueue, job, out
 from tests.support.schedd_parts import NOW, Expression
 from vobox.commands.query.condor_q import answer as condor_q
@@ -45,6 +47,25 @@ def test_times_are_written_as_the_tables_write_them() -> None:
     queue = FakeQueue([job(RemoteWallClockTime=93784.0)])
     assert out(condor_q, queue, "-af:T", "RemoteWallClockTime", "Owner") == "  1+02:03:04 \n"
     assert out(condor_q, queue, "-af:Y", "QDate", "Nope") == "11/22 13:19 \n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        ("60", "01:00"),
+        ("0.5", "0.5"),
+        ("-0.5", "-0.5"),
+        ("1e-5", "1e-05"),
+        ("61.5", "01:1.5"),
+        ("-3661.25", "-01:01:1.25"),
+        ("100000.75", "1+03:46:40.75"),
+        ("1234567.123456789", "14+06:56:7.12346"),
+    ],
+)
+def test_a_relative_time_has_the_parts_of_a_second(seconds: str, text: str) -> None:
+    # recorded from HTCondor 25.14.1
+    asked = ("-af", f"relTime({seconds})")
+    assert out(condor_q, FakeQueue([job(1)]), *asked) == f'relTime("{text}")\n'
 
 
 def test_every_word_up_to_the_next_dash_is_an_attribute_also_a_number() -> None:

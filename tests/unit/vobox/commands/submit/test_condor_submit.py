@@ -243,6 +243,43 @@ def test_a_user_called_never_is_hardly_meant(line: str, who: str) -> None:
         )
 
 
+OVERRIDDEN = (
+    "WARNING: Use of MY.Requirements or +Requirements  overrides requirements. "
+    "You should remove one of these statements from your submit file.\n"
+)
+NICE_IN_A_GROUP = "WARNING: nice_user conflicts with accounting_group. nice_user will be ignored\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "warning"),
+    [
+        ("requirements = Cpus > 0\n+Requirements = Cpus > 1", OVERRIDDEN),
+        ("requirements = Memory > 0\nMY.Requirements = Cpus > 1", OVERRIDDEN),
+        ("requirements = a b\n+Requirements = Cpus > 1", OVERRIDDEN),
+        ("+Requirements = Cpus > 1", ""),
+        ("requirements = Cpus > 0\n+Requirements =", ""),
+        ("nice_user = true\naccounting_group = a.b", NICE_IN_A_GROUP),
+        ("nice_user = false\naccounting_group = a.b", ""),
+        ("nice_user = true\naccounting_group =", ""),
+    ],
+)
+def test_what_a_line_overrides_is_told(lines: str, warning: str) -> None:
+    # HTCondor 25.14.1 says this, the second without an end of line
+    answer = FakeSubmitHost().submit(f"executable = agent.sh\n{lines}\nqueue 2\n")
+
+    assert (answer.code, answer.stderr) == (0, warning)
+
+
+@pytest.mark.parametrize("line", ["+Requirements =", "-Requirements =", "MY.Requirements ="])
+def test_requirements_without_a_value_of_their_own_are_made(line: str) -> None:
+    # HTCondor 25.14.1 does this with Requirements alone
+    (plain,) = FakeSubmitHost().make_jobs("executable = agent.sh\nqueue\n")
+    (job,) = FakeSubmitHost().make_jobs(f"executable = agent.sh\n{line}\n+Rank =\nqueue\n")
+
+    assert job.ad["Requirements"] == plain.ad["Requirements"]
+    assert job.ad["Rank"] == "undefined"
+
+
 def test_a_lease_too_short_is_lengthened_with_a_warning() -> None:
     host = FakeSubmitHost()
     answer = host.submit("executable = agent.sh\njob_lease_duration = 5\nqueue 2\n")
