@@ -105,6 +105,9 @@ def _mappings(mapped: Mapping[Any, tuple[str, str]]) -> list[dict[str, Any]]:
 
 def _fields(described: Mapping[str, Any], custom: Mapping[str, Any]) -> dict[str, Any]:
     steps = described.get("steps", [[None, "text"]])
+    if "steps" in described and described["kind"] in ("stat", "shares"):
+        # no figure is neither good nor bad
+        steps = [[None, "transparent"], [0, steps[0][1]], *steps[1:]]
     by_value = "steps" in described or described["kind"] in ("stat", "text_stat", "shares", "table")
     defaults: dict[str, Any] = {
         # numbers of jobs and nodes to the last one: 1200, not 1.20 K
@@ -239,6 +242,12 @@ def _table(described: Mapping[str, Any]) -> dict[str, Any]:
     fields = _fields(
         described, {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False}
     )
+    fields["overrides"] += [
+        # a name that looks like a number is none: no "1.00 K", and not 12 for 0012
+        _override("byType", "string", unit="string"),
+        # of a table without rows; an empty cell is empty
+        _override("byRegexp", "/.*/", noValue=""),
+    ]
     fields["overrides"] += [
         _column(name, one) for name, one in described.get("columns", {}).items()
     ]

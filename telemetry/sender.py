@@ -16,8 +16,10 @@ from .targets import Target
 
 #: Points in one request.
 BATCH = 2000
-#: Seconds to the next try after a failure; doubled with each, up to the second.
-RETRY, RETRY_MAX = 5.0, 300.0
+#: Seconds to the next try after a failure; doubled with each, up to the second. That is short, as
+#: until then a database which is back finds the node silent, and Grafana's alert waits for two
+#: minutes.
+RETRY, RETRY_MAX = 5.0, 60.0
 #: Seconds that an ending program gives a target to take what is left.
 LAST_WORDS = 3.0
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import pytest
 
 from plancton.metrics import series as node_series
-from telemetry.influx import Influx
+from telemetry.influx import TIMEOUT, Influx
 from telemetry.points import Point, Value
+from telemetry.sender import RETRY_MAX
 from telemetry.targets import parse
 from tests.support.grafana_rules import Ask, Labels, Rule
 from tests.support.known_world import CPU_STEP, HOUR, STEP, made
@@ -273,6 +274,8 @@ QUIET: list[tuple[str, str, Tell]] = [
     ("one attempt of many is lost", "plancton-jobs-lost", rates(lost=1, started=20)),
     ("a daemon that begins to count again", "plancton-points-lost",
      restarted_after_a_loss()),
+    ("a schedd that makes its ledger again", "plancton-broker-away",
+     of_schedds(lambda bad: {"broker_ok": not bad, "rebuilding": bad})),
     ("an idle night", "plancton-event-lag", of_schedds(lambda _bad: {"event_lag": 0.0})),
 ]  # fmt: skip
 
@@ -282,6 +285,22 @@ def test_no_alert_for_nothing(replay: Replay, why: str, uid: str, tell: Tell) ->
     replay.tell(tell, (70 * MINUTE, 190 * MINUTE), 200 * MINUTE)
     for at, rule in replay.life(uid, 200 * MINUTE, begin=60 * MINUTE):
         assert not rule.firing, f"{why}: {at}"
+
+
+@pytest.mark.parametrize(
+    ("uid", "tell"),
+    [("plancton-node-silent", silent_node), ("plancton-schedd-silent", silent_schedd)],
+)
+def test_nobody_is_silent_who_waits_to_send_after_the_database_was_away(
+    replay: Replay, uid: str, tell: Tell
+) -> None:
+    """All have sent nothing for an hour, and try again after the longest pause."""
+    replay.tell(tell, (HOUR, HOUR), HOUR)
+    back = 2 * HOUR
+    pause = int(RETRY_MAX + TIMEOUT)
+    for _, rule in replay.life(uid, back + pause, begin=back):
+        assert rule.bad_since
+        assert not rule.firing
 
 
 def test_a_site_without_vo_box_hears_of_no_schedd(replay: Replay) -> None:

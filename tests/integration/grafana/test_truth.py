@@ -6,20 +6,24 @@ what they show is made by Grafana's own code (``grafana_rules``).
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from grafana.generate import DASHBOARDS, HERE
 from telemetry.influx import Influx
+from telemetry.points import Point
 from telemetry.targets import parse
 from tests.support.grafana_rules import Ask, shown
-from tests.support.known_world import CPU_STEP, HOUR, STEP, moments, points
+from tests.support.known_world import CPU_STEP, HOUR, STEP, Node, Queue, moments, points
 from tests.support.services.influx import InfluxServer
 
 pytestmark = pytest.mark.needs("grafana")
 DATABASE = "world"
+#: Grafana's "transparent".
+CLEAR = "rgba(0,0,0,0)"
 PANELS = {
     (name, panel["title"]): panel
     for name in DASHBOARDS
@@ -30,10 +34,18 @@ PANELS = {
 
 
 class World:
-    def __init__(self, server: InfluxServer) -> None:
-        self.client = server.client(DATABASE)
-        self.client.create_database(DATABASE)
-        self.target = Influx(parse(f"http://127.0.0.1:{server.port}#{DATABASE}"))
+    """``tell``: as ``known_world.points``."""
+
+    def __init__(
+        self,
+        server: InfluxServer,
+        database: str = DATABASE,
+        tell: Callable[[int, int, int], Iterator[Point]] = points,
+    ) -> None:
+        self.client = server.client(database)
+        self.client.create_database(database)
+        self.target = Influx(parse(f"http://127.0.0.1:{server.port}#{database}"))
+        self.tell = tell
         # the newest points are as old as they may be where each has arrived
         self.told = int((time.time() - 30) // STEP * STEP)
         self.last = self.told - 7 * HOUR - STEP
@@ -46,7 +58,7 @@ class World:
         self.begin = (now - 6 * HOUR) // 60 * 60
         self.end = (now - 60) // 60 * 60 + 59.999
         begin, self.last = self.last + STEP, int((now - 30) // STEP * STEP)
-        batch = list(points(self.told, begin, self.last))
+        batch = list(self.tell(self.told, begin, self.last))
         for start in range(0, len(batch), 5000):
             self.target.write(batch[start : start + 5000])
 
@@ -160,7 +172,7 @@ def test_the_nodes_that_need_a_look_are_those_and_say_why(world: World) -> None:
          row["why"]["text"])
         for row in rows
     ]  # fmt: skip
-    assert found == [("A", "n3", "SILENT", "no", "none"), ("A", "n2", "no", "yes", "image")]
+    assert found == [("A", "n3", "SILENT", "no", ""), ("A", "n2", "no", "yes", "image")]
     assert rows[0]["last seen"]["text"] == "2 hours ago"
     assert rows[0]["node"]["links"] == [
         "/d/plancton-node?var-site=${__data.fields.site}&var-node=${__value.raw}&${__url_time_range}"
@@ -184,13 +196,17 @@ def test_all_nodes_have_a_row_each_by_site_and_name(world: World) -> None:
 def test_all_schedds_have_a_row_each(world: World) -> None:
     rows = world.shown("diagnostics", "All schedds")
     told = {
-        row["schedd"]["text"]: (row["silent"]["text"], row["broker"]["text"], row["memory"]["text"])
+        row["schedd"]["text"]: (
+            row["silent"]["text"],
+            row["broker and ledger"]["text"],
+            row["memory"]["text"],
+        )
         for row in rows
     }
     assert told == {
         "s1": ("no", "ok", "73.4 MiB"),
         "s2": ("no", "ok", "73.4 MiB"),
-        "s3": ("no", "LOST", "73.4 MiB"),
+        "s3": ("no", "NOT CURRENT", "73.4 MiB"),
         "s4": ("SILENT", "ok", "73.4 MiB"),
     }
     assert rows[0]["schedd"]["text"] == "s4"
@@ -305,3 +321,73 @@ def test_the_worst_nodes_are_named(world: World) -> None:
     rows = world.shown("site", "Worst waits for memory in this period")
     found = [(row["site"]["text"], row["node"]["text"], row["waited"]["text"]) for row in rows]
     assert found[:2] == [("A", "n1", "4%"), ("A", "n2", "2%")]
+
+
+def quiet_points(end: int, begin: int, until: int) -> Iterator[Point]:
+    """One node, whose name and site look like numbers, and a schedd whose jobs never finish.
+
+    Another node has sent its only points with a clock that was an hour ahead.
+    """
+    node, ahead = Node("2024", "0012", 4, 1.0, 0.0, 0), Node("2024", "ahead", 8, 0.0, 8.0, 8)
+    for at in range(begin, until + 1, STEP):
+        yield from node.points(at, end - at)
+        yield from Queue("1000", "default", 5, 0).points(at)
+    if begin <= end <= until:
+        yield from (replace(one, time=one.time + HOUR) for one in ahead.points(end, 0))
+
+
+@pytest.fixture(scope="module")
+def whole_quiet(influxdb: InfluxServer) -> Iterator[World]:
+    made = World(influxdb, "quiet", quiet_points)
+    yield made
+    made.client.close()
+    made.target.close()
+
+
+@pytest.fixture
+def quiet(whole_quiet: World) -> World:
+    whole_quiet.go_on()
+    return whole_quiet
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "CPU efficiency, the last hour",
+        "CPU efficiency, the last day",
+        "CPU efficiency, the last 7 days",
+        "Attempts a job, in this period",
+    ],
+)
+def test_where_no_job_finished_there_is_no_efficiency_and_no_alarm(
+    quiet: World, title: str
+) -> None:
+    (one,) = quiet.shown("jobs", title)
+    assert one["text"] == "no job finished"
+    assert one["color"] == CLEAR, "neither good nor bad"
+
+
+def test_no_figure_is_neither_good_nor_bad(quiet: World) -> None:
+    for title in ("Nodes in trouble", "Nodes silent", "CPUs taken from owners now"):
+        (one,) = quiet.shown("site", title, {"site": ["none"]})
+        assert one["color"] == CLEAR, title
+
+
+def test_a_name_that_looks_like_a_number_is_shown_as_it_is_and_an_empty_cell_empty(
+    quiet: World,
+) -> None:
+    for dashboard, title in (
+        ("diagnostics", "All nodes"),
+        ("diagnostics", "Longest loop, now"),
+        ("site", "Worst waits for memory in this period"),
+    ):
+        (row,) = quiet.shown(dashboard, title)
+        assert (row["site"]["text"], row["node"]["text"]) == ("2024", "0012"), title
+    (row,) = quiet.shown("diagnostics", "All nodes")
+    assert (row["why"]["text"], row["version"]["text"]) == ("", "1.0")
+
+
+def test_points_of_the_future_say_nothing_of_now(quiet: World) -> None:
+    known = quiet.texts("site", "Nodes reporting, of nodes known")
+    assert known == {"reporting": "1", "known": "1"}
+    assert quiet.texts("site", "Pilots running now") == {"running": "0"}
