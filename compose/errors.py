@@ -7,6 +7,9 @@ class SetupFailed(Exception):
     """A command failed; the text says what is wrong, where, and what to do."""
 
 
+_UNREACHED = (
+    'the registry cannot be reached: docs/howto-site.md, "Behind a proxy", or IMAGES=local in .env'
+)
 #: Part of a message of Docker or compose, and what to do about it.
 HINTS = (
     ("Pool overlaps", "those addresses are taken: set another PILOT_SUBNET in .env"),
@@ -15,6 +18,8 @@ HINTS = (
     ("permission denied", "you may not use Docker: be root, or a member of the group docker"),
     ("no space left", "the disk is full: docker system df"),
     ("pull access denied", "no such image there: IMAGES=build in .env makes it here"),
+    ('/v2/": dial tcp', _UNREACHED),
+    ('failed to do request: Head "https://', _UNREACHED),
     ("manifest unknown", "that version of the image is not there: look at .env"),
     (
         "--force writes it again",

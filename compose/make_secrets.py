@@ -114,6 +114,8 @@ def make_missing(directory: Path, environment: Mapping[str, str], arguments: Seq
 
     ``environment``: BROKER_HOST, POOL, TLS and WORKER_URL; ``arguments``: of the command line.
     """
+    if environment.get("TLS", "no") not in ("yes", "no"):
+        raise SetupFailed(f".env: TLS={environment['TLS']}: write yes or no")
     tls = environment.get("TLS", "no") == "yes"
     # only root may enter, so the files below need no protection of their own
     directory.chmod(0o700)

@@ -110,8 +110,6 @@ class Site:
         """
         how = self._value("IMAGES")
         there = self._docker.has_image(image)
-        if how not in ("build", "pull", "local"):
-            raise SetupFailed(f".env: IMAGES={how}: write build, pull or local")
         if how == "local" and not there:
             raise SetupFailed(f"there is no image {image} here, and .env says IMAGES=local")
         if how == "local" or (there and not again):
@@ -128,12 +126,13 @@ class Site:
         running = self._docker.services(self._value("COMPOSE_PROJECT_NAME"))
         for service, key in self._list_published_ports():
             address, _, port = self._value(key).rpartition(":")
-            if service in running or not port.isdigit():
+            if service in running:
                 continue
-            with socket.socket() as door:
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            with socket.socket(family) as door:
                 door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
-                    door.bind((address or "0.0.0.0", int(port)))  # noqa: S104
+                    door.bind((address.strip("[]") or "0.0.0.0", int(port)))  # noqa: S104
                 except OSError as error:
                     raise SetupFailed(
                         f"{service} cannot listen on {self._value(key)} ({error.strerror}): "
@@ -196,8 +195,10 @@ class Site:
             "  logs        docker compose logs --follow"
         )
         if "monitoring" in self._value("COMPOSE_PROFILES").split(","):
+            listens = self._value("GRAFANA_LISTEN")
             print(
-                f"  dashboards  http://{self._value('GRAFANA_LISTEN')}, user admin, password in "
+                f"  dashboards  http://{listens if ':' in listens else f'127.0.0.1:{listens}'}, "
+                "user admin, password in "
                 "secrets/grafana-admin-password"
             )
 

@@ -10,6 +10,29 @@ from compose.atomic_files import write_file
 from compose.errors import SetupFailed
 
 _LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)")
+_HOST = (r"[A-Za-z0-9][\w.-]{0,62}", "write a host name")
+_LISTEN = (
+    r"((\[[0-9A-Fa-f:.]+\]|[0-9.]+):)?[0-9]{1,5}",
+    "write ADDRESS:PORT, as 127.0.0.1:3000 or [::1]:3000",
+)
+#: What a value looks like where Docker or a service would take another one and not work with it,
+#: or refuse it without naming it; and what to write.
+_FORMS = {
+    # docker-compose 1.29 leaves other characters out, and its containers are then not found
+    "COMPOSE_PROJECT_NAME": (
+        r"[a-z0-9][a-z0-9_-]*",
+        "write small letters, digits, - and _",
+    ),
+    # an empty one is another name in each new container
+    "NODE_NAME": _HOST,
+    "VOBOX_HOST": _HOST,
+    "SCHEDD_NAME": _HOST,
+    "IMAGES": (r"build|pull|local", "write build, pull or local"),
+    "TLS": (r"yes|no", "write yes or no"),
+    "GRAFANA_LISTEN": _LISTEN,
+    "BROKER_LISTEN": _LISTEN,
+    "INFLUXDB_LISTEN": _LISTEN,
+}
 
 
 def parse_env(text: str) -> dict[str, str]:
@@ -35,6 +58,22 @@ def find_missing(text: str, example: str) -> list[str]:
     return [key for key in parse_env(example) if key not in there]
 
 
+def check_values(values: Mapping[str, str]) -> None:
+    """Raise SetupFailed for a value of the wrong form, and for half of TLS."""
+    for key, (form, advice) in _FORMS.items():
+        if not re.fullmatch(form, values[key], re.ASCII):
+            raise SetupFailed(f".env: {key}={values[key]}: {advice}")
+    for key in (key for key, form in _FORMS.items() if form is _LISTEN):
+        if int(values[key].rpartition(":")[2]) > 65535:
+            raise SetupFailed(f".env: {key}={values[key]}: there are ports up to 65535 only")
+    if "docker-compose.tls.yml" in values["COMPOSE_FILE"].split(":"):
+        for key, value in (("TLS", "yes"), ("INFLUXDB_SCHEME", "https")):
+            if values[key] != value:
+                raise SetupFailed(
+                    f".env: {key}={values[key]}: docker-compose.tls.yml needs {key}={value}"
+                )
+
+
 def read_env(directory: Path, node: str, environment: Mapping[str, str]) -> dict[str, str]:
     """Read the settings; a missing ``.env`` is made from its example, with the name of the node.
 
@@ -51,5 +90,6 @@ def read_env(directory: Path, node: str, environment: Mapping[str, str]) -> dict
     missing = find_missing(text, example)
     if missing:
         raise SetupFailed(f".env lacks {', '.join(missing)}: copy these lines from .env.example")
-    known = parse_env(text)
-    return {key: environment.get(key, value) for key, value in known.items()}
+    known = {key: environment.get(key, value) for key, value in parse_env(text).items()}
+    check_values(known)
+    return known

@@ -129,6 +129,49 @@ def test_the_environment_overrides_env_as_in_compose(tmp_path: Path) -> None:
     assert settings.read_env(tmp_path, "n", {"SITE": "torino", "HOME": "/"})["SITE"] == "torino"
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"COMPOSE_PROJECT_NAME": "My.Site"}, "write small letters, digits, - and _"),
+        ({"SCHEDD_NAME": ""}, "write a host name"),
+        ({"NODE_NAME": ""}, "write a host name"),
+        ({"VOBOX_HOST": "vo box"}, "write a host name"),
+        ({"IMAGES": "Build"}, "write build, pull or local"),
+        ({"TLS": "true"}, "write yes or no"),
+        ({"GRAFANA_LISTEN": ""}, "write ADDRESS:PORT, as 127.0.0.1:3000 or [::1]:3000"),
+        ({"GRAFANA_LISTEN": "localhost:3000"}, "write ADDRESS:PORT, as 127.0.0.1:3000 or"),
+        ({"BROKER_LISTEN": "::1:5671"}, "write ADDRESS:PORT, as 127.0.0.1:3000 or [::1]:3000"),
+        ({"INFLUXDB_LISTEN": "0.0.0.0:80860"}, "there are ports up to 65535 only"),
+    ],
+)
+def test_a_value_that_compose_would_take_for_something_else_is_refused(
+    tmp_path: Path, given: dict[str, str], says: str
+) -> None:
+    (tmp_path / ".env.example").write_text(EXAMPLE)
+    [(key, value)] = given.items()
+
+    with pytest.raises(SetupFailed, match=re.escape(f".env: {key}={value}: {says}")):
+        settings.read_env(tmp_path, "n", given)
+
+
+@pytest.mark.parametrize("address", ["[::1]:3000", "0.0.0.0:3000", "3000"])
+def test_an_address_to_listen_on_may_be_ipv6_or_a_port_alone(tmp_path: Path, address: str) -> None:
+    (tmp_path / ".env.example").write_text(EXAMPLE)
+
+    assert settings.read_env(tmp_path, "n", {"GRAFANA_LISTEN": address})
+
+
+def test_half_of_tls_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".env.example").write_text(EXAMPLE)
+    given = {"COMPOSE_FILE": "docker-compose.yml:docker-compose.tls.yml"}
+
+    for key, value in (("TLS", "yes"), ("INFLUXDB_SCHEME", "https")):
+        with pytest.raises(SetupFailed, match=f"docker-compose.tls.yml needs {key}={value}$"):
+            settings.read_env(tmp_path, "n", given)
+        given[key] = value
+    assert settings.read_env(tmp_path, "n", given)["TLS"] == "yes"
+
+
 def test_a_value_ends_where_compose_ends_it() -> None:
     # as docker-compose 1.29 fills these in
     text = "A=one # two\nB=\"x y\" # z\nC=a#b\nD='q # r'\nE=\n"

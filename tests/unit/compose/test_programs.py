@@ -93,6 +93,8 @@ def test_the_health_of_a_container_is_read_from_its_description(
 def test_a_message_of_docker_gets_a_hint() -> None:
     assert "PILOT_SUBNET" in find_hint("Pool overlaps with other one on this address space")
     assert "group docker" in find_hint("dial unix /var/run/docker.sock: connect: permission denied")
+    registry = 'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no'
+    assert find_hint(registry).startswith("the registry cannot be reached")
     assert find_hint("never heard of") == ""
 
 
@@ -164,6 +166,20 @@ def test_a_port_in_use_is_reported_before_anything_starts(place: Path) -> None:
             COMPOSE_PROFILES="monitoring,demo-ce",
             GRAFANA_LISTEN=address,
         )
+
+    assert code == 1
+    assert said == (
+        f"site: grafana cannot listen on {address} (Address already in use): "
+        "set another GRAFANA_LISTEN in .env\n"
+    )
+
+
+def test_a_port_in_use_at_an_ipv6_address_is_reported_too(place: Path) -> None:
+    with socket.socket(socket.AF_INET6) as taken:
+        taken.bind(("::1", 0))
+        taken.listen()
+        address = f"[::1]:{taken.getsockname()[1]}"
+        code, said = run(place, "up", docker="exit 0", GRAFANA_LISTEN=address)
 
     assert code == 1
     assert said == (

@@ -111,6 +111,11 @@ def test_a_missing_secret_is_named(tmp_path: Path) -> None:
         make_secrets.make_missing(tmp_path, config, ["--share-out", "plancton"])
 
 
+def test_a_word_that_may_mean_tls_is_refused_and_not_read_as_no(tmp_path: Path) -> None:
+    with pytest.raises(SetupFailed, match=r"^\.env: TLS=true: write yes or no$"):
+        make_secrets.make_missing(tmp_path, {"TLS": "true"}, [])
+
+
 def test_certificates_are_made_once_and_name_the_host(tmp_path: Path) -> None:
     make_certificates.make_missing(tmp_path, "site.example.org")
     first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
