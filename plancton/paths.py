@@ -12,17 +12,20 @@ SCHEMES = ("http", "https", "insecure_https")
 
 
 _PASSWORD = re.compile(r"\A(\w+://[^/?#:@]*:)[^/?#]*@")
+#: Where no port follows the colon: one with a / ? or # that is not written as %XX.
+_WRONG_PASSWORD = re.compile(r"\A(\w+://[^/?#:@[]*:)(?![0-9]*([/?#]|\Z)).*@")
 
 
 def is_url(text: str) -> bool:
-    """Tell whether ``text`` is a URL and not a path."""
-    return "://" in text and text.partition("://")[0] in SCHEMES
+    """Tell whether ``text`` is a URL, if maybe one of a wrong scheme, and not a path."""
+    return "://" in text
 
 
 def hide_password(url: str) -> str:
     """Return the URL without its password, for logs and for people."""
     # not urlsplit: to it a scheme with "_" is none
-    return _PASSWORD.sub(r"\1***@", url, count=1)
+    hidden, found = _PASSWORD.subn(r"\1***@", url, count=1)
+    return hidden if found else _WRONG_PASSWORD.sub(r"\1***@", url, count=1)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,10 @@ _LONGEST_PASSWORD = 4096
 #: The scheme of 2017 for HTTPS that believes any certificate.
 INSECURE = "insecure_https"
 SCHEMES = ("http", "https", INSECURE)
-FORM = "write http[s]://[USER[:PASSWORD]@]HOST[:PORT][/?OPTIONS]#DATABASE"
+FORM = (
+    "write http[s]://[USER[:PASSWORD]@]HOST[:PORT][/?OPTIONS]#DATABASE, "
+    "and characters like / ? # @ % in a password as %XX"
+)
 
 
 class BadTarget(ValueError):
@@ -70,8 +73,11 @@ def parse(url: str) -> Target:
         # an underscore is in no scheme that urlsplit knows
         parts = urlsplit(f"http://{rest}")
         port = parts.port
-    except ValueError as error:
-        raise BadTarget(f"a URL of an InfluxDB is wrong ({error}); {FORM}") from None
+    except ValueError:
+        # the error repeats what may be a part of the password
+        raise BadTarget(f"the URL of an InfluxDB is wrong before the database; {FORM}") from None
+    if "#" in parts.fragment:
+        raise BadTarget(f"the URL of an InfluxDB has more than one #; {FORM}")
     if not parts.hostname:
         raise BadTarget(f"the URL of an InfluxDB has no host; {FORM}")
     where = f"the URL of the InfluxDB at {parts.hostname}"

@@ -62,7 +62,7 @@ def read_broker_url(option: str | None, env: Mapping[str, str]) -> str:
                 "--url: a password on the command line is seen by everybody on this machine; put "
                 "the URL into a file that only this user can read, and name that in THYME_URL_FILE"
             )
-        return check_url(option)
+        return _check(option, "--url")
     if file := env.get("THYME_URL_FILE"):
         try:
             with Path(file).open(encoding="utf-8") as opened:
@@ -80,12 +80,20 @@ def read_broker_url(option: str | None, env: Mapping[str, str]) -> str:
         content = content.removeprefix("\ufeff").strip()
         if not content:
             raise BadInvocation(f"THYME_URL_FILE: {file} is empty")
-        return check_url(content)
+        return _check(content, f"THYME_URL_FILE: {file}")
     if url := env.get("THYME_URL"):
-        return check_url(url)
+        return _check(url, "THYME_URL")
     if place := env.get("THYME_RABBITMQ"):
         return make_amqp_url(place)
     raise BadInvocation("no broker named: use --url, THYME_URL_FILE, THYME_URL or THYME_RABBITMQ")
+
+
+def _check(url: str, source: str) -> str:
+    """Return ``url``; raises BadInvocation, which says where it comes from."""
+    try:
+        return check_url(url)
+    except BadInvocation as error:
+        raise BadInvocation(f"{source}: {error}") from error
 
 
 def _has_password(url: str) -> bool:

@@ -28,12 +28,13 @@ def validate(paths: Paths, arguments: argparse.Namespace) -> int:
         return ExitCode.OK
     where = arguments.file or paths.config_url or str(paths.config)
     facts = ProcSensors().read_facts()
-    if is_url(where):
+    from_web = is_url(where) or bool(paths.config_url and not arguments.file)
+    if from_web:
         config = _from_url(where, facts)
     else:
         config = preflight.load_config(Path(where), facts, may_be_pipe=bool(arguments.file))
     example = pilot_spec.make_spec(config, facts, pilot_spec.NAME_PREFIX + "example"[:6])
-    shown = hide_password(where) if is_url(where) else where
+    shown = hide_password(where) if from_web else where
     window = ""
     if config.windows or config.stops:
         window = calendar_rule.find_phase(config, facts, time.time()).text

@@ -75,6 +75,13 @@ def fetch(
 
 def _open(url: str, etag: str, verify: bool, timeout: float) -> HTTPResponse:
     parts = urlsplit(url)
+    try:
+        _ = parts.port
+    except ValueError as error:
+        # the error repeats what may be a part of the password
+        raise FetchFailed(
+            "the port is no number up to 65535; write / ? # @ % in a password as %XX"
+        ) from error
     headers = {"User-Agent": f"plancton/{__version__}"}
     if parts.username is not None:
         who = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -87,7 +94,7 @@ def _open(url: str, etag: str, verify: bool, timeout: float) -> HTTPResponse:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _Redirects())
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310  (checked by is_url)
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310  (checked by ConfigUrl)
     answer: HTTPResponse = opener.open(request, timeout=timeout)
     return answer
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from hostfiles.regular_file import open_regular
 from hostfiles.replace_file import replace_file
 from plancton.errors import ConfigError
-from plancton.paths import hide_password
+from plancton.paths import SCHEMES, hide_password
 
 from .http import TIMEOUT, FetchedText, FetchFailed, fetch
 from .model import Config
@@ -51,6 +51,14 @@ class ConfigUrl:
 
         Raises ConfigError.
         """
+        scheme, separator, _ = url.partition("://")
+        if not separator or scheme not in SCHEMES:
+            # not repeated whole: it may hold a password
+            what = f"unknown scheme {scheme!r}" if separator else "no scheme"
+            raise ConfigError(
+                f"URL of the configuration (--confdir or PLANCTON_CONF_URL): {what}; write "
+                "https://HOST/PATH, http:// or insecure_https://"
+            )
         text = environ.get("PLANCTON_CONF_UPDATE", "").strip() or str(DEFAULT_EVERY)
         try:
             every = float(text)

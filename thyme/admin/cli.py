@@ -96,7 +96,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     option("--vhost", type=_check_vhost, help="virtual host (/)")
     option("--tls", action=argparse.BooleanOptionalAction, default=None, help="amqps://")
-    option("--ca", metavar="FILE", help="the authority's certificate, where the users run")
+    option(
+        "--ca",
+        type=_check_path,
+        metavar="FILE",
+        help="the authority's certificate, where the users run",
+    )
     lanes(one)
     option("--force", action="store_true", help="rewrite files that differ; passwords stay")
     return made
@@ -112,6 +117,13 @@ def _check_host(text: str) -> str:
     if not text or any(each in "@/?#," or each.isspace() for each in text):
         # not repeated: there may be a password before the @
         raise argparse.ArgumentTypeError("give a name or an address, with :PORT if need be")
+    return text
+
+
+def _check_path(text: str) -> str:
+    if text and not Path(text).is_absolute():
+        # the users' programs work in other directories
+        raise argparse.ArgumentTypeError(f"give an absolute path, not {text!r}")
     return text
 
 

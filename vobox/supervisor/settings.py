@@ -27,7 +27,7 @@ class Variable(NamedTuple):
 #: Variables that name a file or a directory of this machine.
 PATHS = (
     "THYME_SCHEDD_SOCKET", "X509_USER_PROXY", "X509_USER_CERT", "X509_USER_KEY", "X509_HOST_CERT",
-    "X509_HOST_KEY", "ALIEN_ROOT", "VOBOX_DIR",
+    "X509_HOST_KEY", "ALIEN_ROOT", "VOBOX_DIR", "VOBOX_PYTHON",
 )  # fmt: skip
 #: docs/howto-vobox.md has this table; a test compares the two.
 VARIABLES = (
@@ -170,6 +170,8 @@ def read_settings(environment: Mapping[str, str], uid: int, python: str) -> Sett
         if given[name] and not given[name].startswith("/"):
             # the CE and the commands work in other directories
             wrong.append("%s is %r: give an absolute path" % (name, given[name]))
+    if given["VOBOX_PYTHON"] and not os.access(given["VOBOX_PYTHON"], os.X_OK):
+        wrong.append("VOBOX_PYTHON is %r: there is no such program here" % given["VOBOX_PYTHON"])
     if given["CE_COMMAND"] and given["CE_START"]:
         wrong.append("CE_COMMAND and CE_START are both set: a CE is started in one way")
     for name in ("CE_STATUS", "CE_STOP"):

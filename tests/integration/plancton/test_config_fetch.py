@@ -78,6 +78,8 @@ def test_the_password_in_the_url_is_sent_as_one_and_never_shown(web: ConfigServe
         ("https://me@web/", "https://me@web/"),
         ("https://web:8000?a=b:c@d", "https://web:8000?a=b:c@d"),
         ("https://web/a:b@c", "https://web/a:b@c"),
+        ("https://web:8000/a:b@c", "https://web:8000/a:b@c"),
+        ("https://[::1]:8000/a@c", "https://[::1]:8000/a@c"),
     ],
 )
 def test_a_password_is_hidden_in_any_url(url: str, shown: str) -> None:
@@ -86,11 +88,41 @@ def test_a_password_is_hidden_in_any_url(url: str, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "is_one"),
-    [("http://x/y", True), ("insecure_https://x", True), ("/etc/x", False), ("ftp://x", False),
-     ("file:///etc/passwd", False), ("conf", False)],
+    [("http://x/y", True), ("insecure_https://x", True), ("/etc/x", False), ("conf", False),
+     ("htps://x", True)],
 )  # fmt: skip
-def test_only_http_is_a_url(text: str, is_one: bool) -> None:
+def test_a_url_of_a_mistyped_scheme_is_no_path(text: str, is_one: bool) -> None:
     assert is_url(text) is is_one
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [
+        ("htps://me:secret@web/x", "unknown scheme 'htps'"),
+        ("ftp://me:secret@web/x", "unknown scheme 'ftp'"),
+        ("file:///etc/passwd", "unknown scheme 'file'"),
+        ("me:secret@web/x", "no scheme"),
+        ("/etc/plancton", "no scheme"),
+    ],
+)
+def test_a_configuration_comes_over_http_only(url: str, what: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        ConfigUrl.from_environment(url, {})
+
+    assert str(refused.value) == (
+        f"URL of the configuration (--confdir or PLANCTON_CONF_URL): {what}; write "
+        "https://HOST/PATH, http:// or insecure_https://"
+    )
+
+
+@pytest.mark.parametrize("sign", "/?#")
+def test_a_password_that_cuts_the_url_is_refused_and_not_shown(sign: str) -> None:
+    url = f"http://me:sec{sign}ret@web:8000/x"
+
+    assert failure(url) == (
+        "the port is no number up to 65535; write / ? # @ % in a password as %XX"
+    )
+    assert hide_password(url) == "http://me:***@web:8000/x"
 
 
 @pytest.mark.parametrize("status", [404, 403, 500, 503])

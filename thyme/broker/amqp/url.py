@@ -25,6 +25,10 @@ _PORTS: Final = {"amqp": 5672, "amqps": 5671}
 _TLS_OPTIONS: Final = ("cafile", "certfile", "keyfile", "server_name")
 _OPTIONS: Final = (*_TLS_OPTIONS, "heartbeat", "timeout")
 _URL: Final = re.compile(r"(amqps?)://(?:([^/?#]*)@)?([^/?#@]+)(?:/([^?#]*))?(?:\?([^#]*))?")
+_FORM: Final = (
+    "write amqp://USER:PASSWORD@HOST:PORT/VHOST, and characters like / ? # @ % in the user, the "
+    "password and the vhost as %XX"
+)
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:,\s]+)(?::([0-9]{1,5}))?")
 
 
@@ -77,11 +81,11 @@ def parse(text: str) -> tuple[BrokerAddress, ...]:
 def _parse_one(url: str) -> list[BrokerAddress]:
     found = _URL.fullmatch(url)
     if not found:
-        raise _make_error(
-            "write amqp://USER:PASSWORD@HOST:PORT/VHOST, and characters like / ? # @ % in the "
-            "user, the password and the vhost as %XX"
-        )
+        raise _make_error(_FORM)
     scheme, who, hosts, path, query = found.groups()
+    if who is None and path and "@" in path:
+        # the first half of a password would be the port
+        raise _make_error(_FORM)
     options = _parse_options(query or "")
     tls = _parse_tls(scheme, options)
     # no user but a certificate: that one is to be believed
@@ -127,6 +131,8 @@ def _parse_options(query: str) -> dict[str, str]:
     options: dict[str, str] = {}
     for item in filter(None, query.split("&")):
         name, equals, value = item.partition("=")
+        if name not in _OPTIONS and "@" in query:
+            raise _make_error(_FORM)
         if name not in _OPTIONS:
             import difflib  # of use here only, and workers are to stay small
 

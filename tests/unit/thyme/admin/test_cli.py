@@ -284,6 +284,18 @@ def test_only_topology_makes_a_broker(url: str, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out.endswith("all there, and as it should be\n")
 
 
+def test_the_path_of_the_authority_is_one_that_every_program_finds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["roles", "--dir", str(tmp_path), "--tls", "--ca", "ca.pem"]) == 6
+
+    assert capsys.readouterr().err == (
+        "thyme-admin: argument --ca: give an absolute path, not 'ca.pem'; "
+        "see thyme-admin roles --help\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("argv", [[], ["explode"], ["purge"], ["roles"], ["status", "--pool"]])
 def test_a_wrong_command_line_is_exit_code_6(
     argv: list[str], capsys: pytest.CaptureFixture[str]
@@ -293,3 +305,16 @@ def test_a_wrong_command_line_is_exit_code_6(
     assert said.startswith("thyme-admin: ")
     assert said.endswith("--help\n")
     assert said.count("\n") == 1
+
+
+def test_a_wrong_url_is_told_with_the_file_that_holds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "url").write_text('{"users": "secret"}\n')
+    monkeypatch.setenv("THYME_URL_FILE", str(tmp_path / "url"))
+
+    assert cli.main(["status"]) == 6
+
+    assert capsys.readouterr().err.startswith(
+        f"thyme-admin: THYME_URL_FILE: {tmp_path}/url: broker URL: no URL; use amqp://"
+    )

@@ -46,6 +46,10 @@ def test_all_errors_are_reported_at_once() -> None:
     [
         ({"CE": "none", "VOBOX_DIR": "own"}, "VOBOX_DIR is 'own': give an absolute path"),
         (
+            {"CE": "none", "VOBOX_PYTHON": "/no/such/python3"},
+            "VOBOX_PYTHON is '/no/such/python3': there is no such program here",
+        ),
+        (
             {"CE": "none", "X509_USER_PROXY": "~/p"},
             "X509_USER_PROXY is '~/p': give an absolute path",
         ),

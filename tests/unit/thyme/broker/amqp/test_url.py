@@ -56,7 +56,10 @@ def test_a_url_names_places_in_its_order(url: str, places: list[BrokerAddress]) 
     [
         ("amqp://", "write amqp://USER:PASSWORD@HOST:PORT/VHOST"),
         ("amqp://w:sec#ret@b", "characters like / ? # @ % in the user, the password"),
-        ("amqp://w:sec/ret@b", "a host is written NAME:PORT"),
+        ("amqp://w:sec/ret@b", "characters like / ? # @ % in the user, the password"),
+        ("amqp://w:123/secret@b/v", "characters like / ? # @ % in the user, the password"),
+        ("amqp://w:123?secret@b/v", "characters like / ? # @ % in the user, the password"),
+        ("amqp://w:123?secret=x@b/v", "characters like / ? # @ % in the user, the password"),
         ("amqp://w:s@cret@b@c/x/y?q", "option 'q'"),
         ("amqp://secret@b", "write USER:PASSWORD before the @"),
         ("amqp://:secret@b", "write USER:PASSWORD before the @"),
