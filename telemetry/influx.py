@@ -120,7 +120,8 @@ class Influx:
             self._client = InfluxDBClient(
                 host=target.host,
                 port=target.port,
-                username=target.user or None,
+                # a token has no user, and the client sends no password without one
+                username=target.user if secret else None,
                 password=secret or None,
                 database=target.database,
                 ssl=target.tls,

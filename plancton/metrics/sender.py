@@ -9,6 +9,7 @@ from plancton.config.model import Config
 from plancton.config.reload import ConfigWatch
 from plancton.model import HostFacts, LoopPass
 from telemetry import targets
+from telemetry.points import Point
 from telemetry.reporter import Reporter
 from telemetry.rounds import Rounds
 from telemetry.sender import Senders
@@ -47,6 +48,8 @@ class Metrics:
         self._cpu_time = CpuTime(facts.ncpus)
         self._tally = Tally()
         self._since = Totals()
+        #: the newest pass, the configuration then, and the loop's totals
+        self._newest: tuple[LoopPass, ConfigWatch, Totals] | None = None
 
     def follow(self, config: Config) -> str:
         """Send and show where the configuration says; return why that fails, or ""."""
@@ -79,33 +82,45 @@ class Metrics:
         squeezed = node_points.owner_squeezed(look, self._facts)
         why_idle = node_points.why_idle(look, config, self._facts, wall)
         self._cpu_time.see(look.load, squeezed, why_idle, now)
+        totals = Totals(counts["started"], counts["start_failures"], dict(errors))
+        self._newest = (look, watch, totals)
         interval = config.metrics_interval
         if (moment := self._rounds.due(interval, wall)) is None:
             return
-        totals = Totals(counts["started"], counts["start_failures"], dict(errors))
-        made = node_points.ends(self._tally, self._facts.hostname)
-        made += node_points.points(
-            look,
-            self._tally,
-            config,
-            self._facts,
-            since=self._since,
-            totals=totals,
-            uptime=now - self._began,
-            config_age=max(0.0, wall - watch.loaded),
-            config_rejected=bool(watch.problem),
-            sending=self.reporter.states(),
-            wall=moment,
-        )
+        made = self._make(self._newest, moment)
         cpu_interval = _CPU_SECONDS / max(_CPU_SECONDS // (interval * _CPU_INTERVALS), 1.0)
         if (cpu_moment := self._cpu_rounds.due(cpu_interval, moment)) is not None:
             made += node_points.cpu(
                 self._cpu_time.take(), self._facts.hostname, config.site, cpu_moment
             )
-        self._since = totals
-        self._tally.clear()
         self.reporter.report(made)
 
+    def _make(self, newest: tuple[LoopPass, ConfigWatch, Totals], moment: float) -> list[Point]:
+        """Make the points of the newest pass, and of what happened since the last points."""
+        look, watch, totals = newest
+        made = node_points.ends(self._tally, self._facts.hostname)
+        made += node_points.points(
+            look,
+            self._tally,
+            watch.config,
+            self._facts,
+            since=self._since,
+            totals=totals,
+            uptime=self._now() - self._began,
+            config_age=max(0.0, self._wall() - watch.loaded),
+            config_rejected=bool(watch.problem),
+            sending=self.reporter.states(),
+            wall=moment,
+        )
+        self._since = totals
+        self._tally.clear()
+        return made
+
     def close(self) -> None:
-        """Try once more to send what is waiting, and end."""
+        """Tell what happened since the last points, try once more to send, and end.
+
+        CPU time of a part of five minutes is left out: pictures add up those of whole ones.
+        """
+        if self._newest is not None:
+            self.reporter.report(self._make(self._newest, self._wall()))
         self.reporter.close()

@@ -82,3 +82,38 @@ def test_a_request_that_is_too_large_is_told_apart(serve: Serve) -> None:
     with pytest.raises(BatchTooLarge, match="413: <html>Request Entity Too Large"):
         client.write(POINTS)
     client.close()
+
+
+@pytest.mark.parametrize(
+    ("user", "sent"),
+    [
+        (":token@", "Basic OnRva2Vu"),  # ":token"
+        ("node:secret@", "Basic bm9kZTpzZWNyZXQ="),  # "node:secret"
+        ("node@", None),
+        ("", None),
+    ],
+)
+def test_a_token_needs_no_user(user: str, sent: str | None) -> None:
+    """Where InfluxDB 2 and 3 look for a token, as for a password, users are not looked at."""
+    seen: list[str | None] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append(self.headers["Authorization"])
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,)).start()
+    try:
+        client = Influx(parse(f"http://{user}127.0.0.1:{server.server_address[1]}#db"))
+        client.write(POINTS)
+        client.close()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert seen == [sent]

@@ -209,6 +209,32 @@ def test_evictions_are_counted_by_reason(tmp_path: Path) -> None:
     assert "plancton_evictions" not in node.interval(), "counted once"
 
 
+def test_a_daemon_that_ends_tells_what_happened_since_the_last_points(tmp_path: Path) -> None:
+    """Else a forced stop is never told, and a node that was drained to its end is missed."""
+    node = Node(tmp_path, max_docks=2)
+    node.look()
+    node.interval()
+    node.points.clear()
+    node.flags.force_stop()
+    node.look(1.0)
+    node.metrics.close()
+    told = {point.series: point for point in node.points}
+    assert told["plancton_evictions"].tags["reason"] == "force-stop"
+    assert told["plancton_evictions"].fields["count"] == 2
+    assert (told["plancton_state"].fields["mode"], told["plancton_state"].fields["active"]) == (
+        "force-stop", 0
+    )  # fmt: skip
+    assert {point.time for point in told.values()} == {node.clock.wall()}
+    # of a part of five minutes: a step of the picture would show it beside a whole one
+    assert "plancton_cpu" not in told
+
+
+def test_a_daemon_that_ends_before_it_looked_tells_nothing(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.metrics.close()
+    assert node.points == []
+
+
 def test_cpu_time_of_evicted_pilots_is_told_by_reason_when_they_end(tmp_path: Path) -> None:
     tally = Tally()
     running = Pilot("1", "a", PilotState.RUNNING, age=9.0, cpu_seconds=40.0)
