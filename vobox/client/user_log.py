@@ -29,6 +29,7 @@ _HEAD = re.compile(
     r"(\d\d):(\d\d):(\d\d)(\.\d+)?(Z?)",
     re.MULTILINE,
 )
+_NUMBERED = re.compile(r"^\d{3} ", re.MULTILINE)
 
 
 class LogEvent:
@@ -130,9 +131,11 @@ class UserLog:
             try:
                 events.append(LogEvent(convert_xml(text) if is_xml else text))
             except ValueError:
-                if events:  # first what is before it
-                    return events, False
-                raise ValueError("line %d begins no event" % self._line) from None
+                # as HTCondor: what others wrote into the log is passed over, a damaged event is not
+                if self._line == 1 or is_xml or _NUMBERED.search(text):
+                    if events:  # first what is before it
+                        return events, False
+                    raise ValueError("line %d begins no event" % self._line) from None
             self._line += text.count("\n") + 1
             self._rest = rest
 

@@ -209,6 +209,23 @@ def test_a_reader_that_goes_away_ends_it(log: Path) -> None:
     assert waiting.wait(60) == 1
 
 
+@pytest.mark.parametrize(
+    "rubbish", ["hello\n...\n", "...\n", "\n\n...\n...\nfoo\n", "1 is odd\n...\n"]
+)
+def test_what_others_wrote_between_events_is_passed_over(log: Path, rubbish: str) -> None:
+    # HTCondor 25.14.1 does so
+    log.write_text(submitted(ONE) + rubbish + terminated(ONE))
+    assert said(run("-status", log)) == ("38.0.0 submitted\n38.0.0 completed\n" + DONE, "", 0)
+
+
+@pytest.mark.parametrize("damaged", ["005 (03\n...\n", "hello\n012 x\n...\n"])
+def test_an_event_whose_head_is_damaged_ends_it(log: Path, damaged: str) -> None:
+    # HTCondor 25.14.1 says nothing and exits with 1
+    log.write_text(submitted(ONE) + damaged + terminated(ONE))
+    error = f"Couldn't read {log}: line 3 begins no event\n"
+    assert said(run("-status", log)) == ("38.0.0 submitted\n", error, 1)
+
+
 # --- what is none -------------------------------------------------------------------------------
 
 
