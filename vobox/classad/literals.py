@@ -35,6 +35,7 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*"\Z', re.DOTALL)
 # A leading 0 would mean octal.
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})\Z")
 _REAL = re.compile(r"-?[0-9]+(?:\.[0-9]+(?:[eE][+-]?[0-9]{1,3})?|[eE][+-]?[0-9]{1,3})\Z")
+_ESCAPES = {ord(c): f"\\{e}" for c, e in zip("\a\b\f\n\r\t\v\\", "abfnrtv\\", strict=True)}
 _WORDS: Final = {"true": True, "false": False, "undefined": UNDEFINED, "error": ERROR}
 
 
@@ -92,6 +93,17 @@ def quoted_text(value: str) -> str:
     raw, a job's argument could pose as a line ``Attr = value`` of its own.
     """
     return '"' + one_line(value.replace('"', '\\"')) + '"'
+
+
+def escape_string(text: str) -> str:
+    """Escape a string for XML, as C does: what is not printable ASCII byte by byte, in octal."""
+    if text.isascii() and text.isprintable() and "\\" not in text:
+        return text
+    data = text.encode("utf-8", "surrogateescape")
+    return "".join(
+        _ESCAPES.get(byte) or (chr(byte) if 0x20 <= byte < 0x7F else f"\\{byte:03o}")
+        for byte in data
+    )
 
 
 def one_line(text: str) -> str:

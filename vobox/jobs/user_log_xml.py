@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Final
 from xml.sax.saxutils import escape
 
+from vobox.classad.literals import escape_string
+
 Literal = bool | int | float | str
 Value = Literal | dict[str, Literal]
 Attributes = dict[str, Value]
@@ -67,9 +69,8 @@ def _format(value: Value | Attributes, indent: str) -> str:
     if isinstance(value, int):
         return f"<i>{value}</i>"
     if isinstance(value, float):
-        return f"<r>{value:.15E}</r>"
-    doubled = value.replace("\\", "\\\\")  # as ClassAds in XML have it
-    return f"<s>{escape(doubled)}</s>"
+        return f"<r>{value:.15E}</r>" if value else "<r>0.0</r>"
+    return f"<s>{escape(escape_string(value))}</s>"
 
 
 def _second(lines: list[str]) -> str:

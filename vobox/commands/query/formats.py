@@ -13,12 +13,12 @@ from vobox.classad.literals import (
     ERROR,
     NOT_LITERAL,
     UNDEFINED,
+    escape_string,
     expression_text,
     literal_value,
     real_text,
 )
 
-_ESCAPES = {ord(c): f"\\{e}" for c, e in zip("\a\b\f\n\r\t\v\\", "abfnrtv\\", strict=True)}
 #: Characters that no XML document can hold, not even escaped.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 _ABSOLUTE_TIME = re.compile(r'absTime\("([^"\\]*)"\)\Z')
@@ -133,7 +133,7 @@ def format_xml_value(text: str) -> str:
     """Return an expression as an element of HTCondor's XML."""
     value = literal_value(text)
     if isinstance(value, str):
-        return f"<s>{_escape_xml(_escape_string(value))}</s>"
+        return f"<s>{_escape_xml(escape_string(value))}</s>"
     if value is UNDEFINED:
         return "<un/>"
     if value is ERROR:
@@ -166,17 +166,6 @@ def _format_xml_json(value: Any, indent: int) -> str:
     if isinstance(value, str) and value.startswith("/Expr(") and value.endswith(")/"):
         return f"<e>{_escape_xml(value[len('/Expr(') : -len(')/')])}</e>"
     return format_xml_value("undefined" if value is None else literal(value))
-
-
-def _escape_string(text: str) -> str:
-    """Escape a string as C does: what is not printable ASCII byte by byte, in octal."""
-    if text.isascii() and text.isprintable() and "\\" not in text:
-        return text
-    data = text.encode("utf-8", "surrogateescape")
-    return "".join(
-        _ESCAPES.get(byte) or (chr(byte) if 0x20 <= byte < 0x7F else f"\\{byte:03o}")
-        for byte in data
-    )
 
 
 def _escape_xml(text: str) -> str:

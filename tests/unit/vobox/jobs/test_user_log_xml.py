@@ -92,6 +92,29 @@ def test_long_notes_are_notes(notes: str) -> None:
     assert "StructuredNotes" not in event
 
 
+@pytest.mark.parametrize(
+    ("reason", "written"),
+    [
+        ("é <&> €", r"\303\251 &lt;&amp;&gt; \342\202\254"),
+        ("tab\tx", r"tab\tx"),
+        (r"back\slash \n x", r"back\\slash \\n x"),
+        ("control \x01 \x7f", r"control \001 \177"),
+        ('it\'s "so"', 'it\'s "so"'),
+    ],
+)
+def test_texts_are_escaped_as_htcondor_does(reason: str, written: str, tmp_path: Path) -> None:
+    # recorded from HTCondor 25.14.1, but the double quotes, which its condor_hold loses
+    event = convert_to_xml(user_log_events.format_aborted(JOB, NOW, reason))
+
+    assert f'<a n="Reason"><s>{written}</s></a>' in event
+    (found,) = read(tmp_path / "xml", event)
+    assert found["Reason"] == reason
+
+
+def test_no_bytes_are_written_as_htcondor_does() -> None:
+    assert '<a n="SentBytes"><r>0.0</r></a>' in convert_to_xml(TEXTS["lost"])
+
+
 @pytest.mark.parametrize("name", TEXTS)
 def test_both_forms_say_the_same(name: str, tmp_path: Path) -> None:
     (wanted,) = read(tmp_path / "text", TEXTS[name])
