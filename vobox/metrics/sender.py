@@ -84,7 +84,8 @@ class Metrics:
         """Make and send the points of a moment (seconds since 1970; None: now)."""
         now, happened = self._now(), self._tally.take()
         wall = self._wall() if moment is None else moment
-        states, busy, jobs, oldest = self._counts()
+        # a ledger that is being made tells of a moment long ago
+        states, busy, jobs, oldest = (None,) * 4 if now.rebuilding else self._counts()
         made: list[Point] = []
         waiting: dict[str, int] = {}
         for slot in now.waiting:

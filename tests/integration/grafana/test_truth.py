@@ -326,11 +326,14 @@ def test_the_worst_nodes_are_named(world: World) -> None:
 def quiet_points(end: int, begin: int, until: int) -> Iterator[Point]:
     """One node, whose name and site look like numbers, and a schedd whose jobs never finish.
 
-    Another node has sent its only points with a clock that was an hour ahead.
+    Another node has sent its only points with a clock that was an hour ahead; of site "off" is one
+    that was drained and switched off.
     """
     node, ahead = Node("2024", "0012", 4, 1.0, 0.0, 0), Node("2024", "ahead", 8, 0.0, 8.0, 8)
+    off = Node("off", "n1", 8, 0.0, 0.0, 0, mode="drain", silent=(HOUR, -HOUR))
     for at in range(begin, until + 1, STEP):
         yield from node.points(at, end - at)
+        yield from off.points(at, end - at)
         yield from Queue("1000", "default", 5, 0).points(at)
     if begin <= end <= until:
         yield from (replace(one, time=one.time + HOUR) for one in ahead.points(end, 0))
@@ -381,13 +384,24 @@ def test_a_name_that_looks_like_a_number_is_shown_as_it_is_and_an_empty_cell_emp
         ("diagnostics", "Longest loop, now"),
         ("site", "Worst waits for memory in this period"),
     ):
-        (row,) = quiet.shown(dashboard, title)
+        (row,) = quiet.shown(dashboard, title, {"site": ["2024"]})
         assert (row["site"]["text"], row["node"]["text"]) == ("2024", "0012"), title
-    (row,) = quiet.shown("diagnostics", "All nodes")
+    (row,) = quiet.shown("diagnostics", "All nodes", {"site": ["2024"]})
     assert (row["why"]["text"], row["version"]["text"]) == ("", "1.0")
 
 
 def test_points_of_the_future_say_nothing_of_now(quiet: World) -> None:
-    known = quiet.texts("site", "Nodes reporting, of nodes known")
+    known = quiet.texts("site", "Nodes reporting, of nodes known", {"site": ["2024"]})
     assert known == {"reporting": "1", "known": "1"}
     assert quiet.texts("site", "Pilots running now") == {"running": "0"}
+
+
+def test_a_node_that_was_drained_and_switched_off_is_not_missed(quiet: World) -> None:
+    for chosen in ({"site": ["off"]}, {}):
+        assert quiet.texts("site", "Nodes silent", chosen) == {"silent": "0"}
+        assert quiet.shown("site", "Nodes that need a look", chosen) == []
+    (row,) = quiet.shown("diagnostics", "All nodes", {"site": ["off"]})
+    assert (row["silent"]["text"], row["mode"]["text"]) == ("no", "drain")
+    assert row["last seen"]["text"] == "an hour ago"
+    where = {"site": ["off"], "node": ["n1"]}
+    assert quiet.texts("node", "Reports", where) == {"silent": "SILENT"}

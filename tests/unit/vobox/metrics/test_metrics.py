@@ -235,13 +235,30 @@ def test_a_ledger_that_cannot_be_read_is_not_zero_jobs(
     assert "not a database" in caplog.text
 
 
+def test_a_ledger_that_is_being_made_tells_of_no_jobs(tmp_path: Path) -> None:
+    bench, e = Bench(tmp_path), Events()
+    bench.site.happens(e.submit())
+    with bench.ledger.transaction():
+        bench.ledger.put(bench.site.jobs[e.job])
+    bench.now = ScheddNow(False, True, 0, 0, None, None, POOL, [])
+    made = bench.round()
+    assert {series for series, *_ in made} == {"thyme_rates", "thyme_exits", "thyme_schedd"}
+    fields = made["thyme_schedd", "", ""].fields
+    assert fields["rebuilding"] is True
+    assert not {"jobs", "oldest_idle", "put_aside"} & set(fields)
+    bench.now = ScheddNow(True, False, 0, 0, {}, 0, POOL, [])
+    made = bench.round()
+    assert made["thyme_jobs", "pool", "idle"].fields == {"count": 1}
+    bench.ledger.close()
+
+
 def test_a_broker_that_is_away_makes_workers_unknown(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
-    bench.now = ScheddNow(False, True, 4, 2, None, None, POOL, [])
+    bench.now = ScheddNow(False, False, 4, 2, None, None, POOL, [])
     made = bench.round()
     assert made["thyme_slots", POOL, ""].fields == {"busy": 0}
     fields = made["thyme_schedd", "", ""].fields
-    assert (fields["broker_ok"], fields["rebuilding"], fields["unreadable"]) == (False, True, 4)
+    assert (fields["broker_ok"], fields["rebuilding"], fields["unreadable"]) == (False, False, 4)
     assert fields["forged"] == 2
     bench.ledger.close()
 
