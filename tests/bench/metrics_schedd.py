@@ -41,7 +41,7 @@ def metrics_schedd() -> Result:
             for event in (e.submit(), e.started(), e.finished()):
                 before, job = job, apply(job, event).job
                 assert job is not None
-                tally.see(before, event, job, event.time)
+                tally.see(before, event, job)
         begin, began = time.perf_counter(), time.thread_time()
         made = metrics.round()
         took.append(time.perf_counter() - begin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -105,16 +106,24 @@ class Tally:
         with self._lock:
             _keep(self._now.latencies, max(0.0, age))
 
-    def see(self, before: Job | None, event: JobMessage, job: Job, live_cpu: float = 0.0) -> None:
+    def see(
+        self,
+        before: Job | None,
+        event: JobMessage,
+        job: Job,
+        live_cpu: float = 0.0,
+        wall: float = math.inf,
+    ) -> None:
         """Count an event, until ``keep`` or ``drop``.
 
         before    the job before the event; None: there was none
         job       the job after it
         live_cpu  CPU seconds that its worker told of last; 0 for nothing
+        wall      now, seconds since 1970: a worker's clock may be ahead
         """
         tally = self._seen[get_pool(job.pool)]
         if before is not None:
-            _count(tally, before, event, job, live_cpu)
+            _count(tally, before, event, job, live_cpu, wall)
         elif isinstance(event, (Submit, Recorded)):
             tally.counts["submitted"] += 1
 
@@ -130,7 +139,9 @@ class Tally:
         self._seen.clear()
 
 
-def _count(tally: PoolTally, before: Job, event: JobMessage, job: Job, live_cpu: float) -> None:
+def _count(
+    tally: PoolTally, before: Job, event: JobMessage, job: Job, live_cpu: float, wall: float
+) -> None:
     """Count what the event changed: one that came late, or twice, changed nothing."""
     has_ended = job.ended > before.ended or job.worker != before.worker
     if isinstance(event, Submit):
@@ -139,7 +150,7 @@ def _count(tally: PoolTally, before: Job, event: JobMessage, job: Job, live_cpu:
         tally.counts["started"] += 1
         idle_since = before.ad.number("EnteredCurrentStatus")
         if before.status == IDLE and idle_since:
-            _keep(tally.waits, max(0.0, event.time - idle_since))
+            _keep(tally.waits, max(0.0, min(event.time, wall) - idle_since))
     elif isinstance(event, Finished) and has_ended and before.status != REMOVED:
         _count_end(tally, event, job)
     elif isinstance(event, (Finished, Evicted)) and has_ended:

@@ -542,7 +542,7 @@ class StreamReader:
         if state.tally is None:
             return
         if not replaying or self._ledger.read_meta("counted", "yes") == "yes":
-            state.tally.see(before, event, job, live_cpu)
+            state.tally.see(before, event, job, live_cpu, state.wall())
         if not replaying and not isinstance(event, (Started, Finished, Evicted)):
             state.tally.read_back(state.wall() - event.time)
 

@@ -1,11 +1,12 @@
 """What happens to jobs is counted once, also what happens while no schedd is there."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_parts import Events, ScheddHarness
+from tests.support.schedd_parts import NOW, Events, ScheddHarness
 from thyme.broker.base import Record
 from thyme.protocol import codec
 from thyme.protocol.events import JobMessage, Usage
@@ -107,6 +108,16 @@ def test_a_worker_whose_clock_is_slow_makes_no_lag(
     slow = ("submit",)
     bench.submit(other.submit())
     assert bench.state.tally.take().lag == 600.0, "its own event is as old as that"
+
+
+def test_a_worker_whose_clock_is_fast_makes_no_long_wait(bench: Counting) -> None:
+    e = Events(JobId(1, 0))
+    bench.submit(e.submit())
+    bench.record(dataclasses.replace(e.started(), time=bench.state.wall() + 3600.0))
+    assert bench.state.tally is not None
+    (tally,) = bench.state.tally.take().pools.values()
+    (wait,) = tally.waits
+    assert wait <= bench.state.wall() - NOW, "when it was submitted"
 
 
 def test_cpu_time_of_a_lost_attempt_is_what_its_worker_last_told(bench: Counting) -> None:
