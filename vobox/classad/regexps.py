@@ -29,9 +29,10 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 _LIMITED_NAME: Final = re.compile(rf"(?:{_FUNCTIONS}|eval)\Z", re.IGNORECASE)
-#: What is put around a pattern, and around the text of ``eval``: as no limit can be put into a
-#: text that is not known yet, the functions there get names that nobody has, which is an error.
-_AROUND_PATTERN: Final = (f'strcat("{_LIMIT}",', ")")
+#: What is put around a pattern: ``substr``, as one that is no string is an error; and around the
+#: text of ``eval``: as no limit can be put into a text that is not known yet, the functions there
+#: get names that nobody has, which is an error.
+_AROUND_PATTERN: Final = (f'strcat("{_LIMIT}",substr(', ",0))")
 _AROUND_EVAL: Final = (
     rf'replaceall("{_LIMIT}(?i)(\\b(?:eval|{_FUNCTIONS})|\')(?=\\s*[(/])",strcat(',
     r'),"\\1_")',

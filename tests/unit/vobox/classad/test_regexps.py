@@ -66,6 +66,11 @@ def test_none_takes_long(text: str) -> None:
         ('stringList_regexpMember("^b", "a,bc")', True),
         ('strcat("regexp(", P)', "regexp(^a"),
         ('regexp("a" + 1, "b")', classad2.Value.Error),
+        ('regexp(5, "5")', classad2.Value.Error),
+        ('regexps(true, "true", "x")', classad2.Value.Error),
+        ('replace({"a"}, "a", "x")', classad2.Value.Error),
+        ('regexpMember(1.5, {"1.5"})', classad2.Value.Error),
+        ('regexp("", T)', True),
         ('eval("1 + 2")', 3),
         ('eval(strcat("N", " * 2"))', 14),
         ('eval(N)', 7),
@@ -94,8 +99,8 @@ def test_what_calls_none_stays_as_it_is() -> None:
     for text in ('"regexp(\\"x\\", y)"', "a && b", "'regexp'", "Regexp", "// regexp(", "foo(a, b)"):
         assert limit_regexps(text) == text
     limited = limit_regexps('regexp("x", f(a, b)) || regexps(g(a, b), c, d)')
-    prefix = f'strcat("(*LIMIT_MATCH={MAX_STEPS})(?:)",'
-    assert limited == f'regexp({prefix}"x"), f(a, b)) || regexps({prefix}g(a, b)), c, d)'
+    prefix = f'strcat("(*LIMIT_MATCH={MAX_STEPS})(?:)",substr('
+    assert limited == (f'regexp({prefix}"x",0)), f(a, b)) || regexps({prefix}g(a, b),0)), c, d)')
 
 
 PIECES = [
