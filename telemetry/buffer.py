@@ -38,6 +38,11 @@ class Buffer:
             self._out = min(most, len(self._points))
             return [self._points[index] for index in range(self._out)]
 
+    def copy(self) -> list[Point]:
+        """Return all points, those that are being sent included."""
+        with self._lock:
+            return list(self._points)
+
     def done(self) -> None:
         """Remove the batch: it has arrived."""
         self._take_out()

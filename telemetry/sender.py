@@ -77,6 +77,10 @@ class TargetSender:
             self._problem,
         )
 
+    def copy_waiting(self) -> list[Point]:
+        """Return what has not arrived, as far as is known; the database takes a point twice."""
+        return self._buffer.copy()
+
     def add(self, points: Iterable[Point]) -> None:
         """Add points to what is to be sent."""
         self._buffer.add(points)
@@ -168,13 +172,20 @@ class Senders:
         self._senders: dict[Target, TargetSender] = {}
 
     def follow(self, targets: Iterable[Target]) -> None:
-        """Send there from now on, and nowhere else; what waits for others is given up."""
-        wanted = dict.fromkeys(targets)
+        """Send there from now on, and nowhere else.
+
+        What waits for a database goes on waiting where only the user, the password or the kind of
+        connection is another one; what waits for others is given up.
+        """
+        wanted, waiting = dict.fromkeys(targets), {}
         for target in [one for one in self._senders if one not in wanted]:
-            self._senders.pop(target).close(0.0)
+            gone = self._senders.pop(target)
+            waiting[target.name] = gone.copy_waiting()
+            gone.close(0.0)
         for target in wanted:
             if target not in self._senders:
                 self._senders[target] = self._new(target, self._log)
+                self._senders[target].add(waiting.get(target.name, ()))
 
     def send(self, points: Sequence[Point]) -> None:
         """Give the points to every target's thread; returns at once."""

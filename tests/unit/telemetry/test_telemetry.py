@@ -298,3 +298,24 @@ def test_a_new_configuration_sends_elsewhere_and_nowhere_else() -> None:
     assert [state.name for state in senders.states()] == ["b:8086#db", "c:8086#db"]
     senders.close()
     assert 2.0 not in times(databases["a:8086#db"].points)
+
+
+def test_a_corrected_target_sends_what_has_waited_for_it() -> None:
+    right = FakeDatabase()
+
+    def open_database(target: Target) -> FakeDatabase:
+        if target.user == "right":
+            return right
+        wrong = FakeDatabase()
+        wrong.fail = TargetAway("401")
+        return wrong
+
+    senders = Senders(LOG, lambda target, log: TargetSender(target, log, open_database))
+    senders.follow([parse("http://wrong@a#db"), parse("http://b#db")])
+    senders.send([at(1.0), at(2.0)])
+    wait_until(lambda: senders.states()[0].failures, "the refusal")
+    senders.follow([parse("https://right@a:8086#db")])
+    senders.send([at(3.0)])
+    wait_until(lambda: len(right.points) == 3, "all points", state=senders.states)
+    assert times(right.points) == [1.0, 2.0, 3.0]
+    senders.close(10.0)
