@@ -42,7 +42,6 @@ def goodput_shared() -> Result:
     kept = found.share(found.finished_cpu + found.running_cpu)
     thrown = found.share(found.thrown)
     return Result(
-        "goodput-shared",
         f"finished {found.share(found.finished_cpu):.3f}, under way "
         f"{found.share(found.running_cpu):.3f}, thrown away {thrown:.3f} of {len(spans)} node-days",
         kept,
@@ -56,15 +55,15 @@ def goodput_shared() -> Result:
 
 def goodput_whole() -> Result:
     """Owners who use whole nodes, and jobs that say how long they are: lanes."""
-    return _whole("goodput-whole", "lanes", 0.94, 0.05)
+    return _whole("lanes", 0.94, 0.05)
 
 
 def goodput_agents() -> Result:
     """Measure the same with a central service that gives each agent any job that fits."""
-    return _whole("goodput-agents", "fitting", 0.92, 1.0)
+    return _whole("fitting", 0.92, 1.0)
 
 
-def _whole(id: str, claim: str, goal: float, most_thrown: float) -> Result:
+def _whole(claim: str, goal: float, most_thrown: float) -> Result:
     spans = [
         node
         for path in _find("*-nodes*")
@@ -77,7 +76,6 @@ def _whole(id: str, claim: str, goal: float, most_thrown: float) -> Result:
     )
     finished, thrown = found.share(found.finished_cpu), found.share(found.thrown)
     return Result(
-        id,
         f"finished by {len(spans)} nodes; thrown away {thrown:.3f}, idle "
         f"{found.share(found.unused_cpu):.3f}",
         finished,

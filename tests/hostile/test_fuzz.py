@@ -49,6 +49,7 @@ DATA = st.one_of(
         ("history file", b'Owner = "a\0\\"b"\n*** \n'),
         ("submit description", b"executable = agent.sh\nqueue arguments from (\nb\xbd\n)\n"),
         ("submit description", b"executable = agent.sh\nqueue output from (\nb\0\n)\n"),
+        ("user log", b"000 (001.000.000) 2026-11-28 08:00:00 x\n"),
         ("print format", b"%" + b"9" * 5000 + b"d"),
     ],
 )

@@ -125,7 +125,7 @@ def _read_user_log(data: bytes) -> None:
     user_log_index._add_events(io.BytesIO(data), events)
     for text in data.decode("utf-8", "surrogateescape").split("...\n"):
         try:
-            LogEvent(text).format(iso=True, utc=True)
+            LogEvent(text).format(iso=True, utc=True, fraction=True)
         except ValueError:
             pass
 

@@ -13,6 +13,7 @@ from tests.support.schedd_parts import Clock
 from tests.support.services.rabbitmq import free_port
 from thyme.errors import BadInvocation
 from vobox.ledger.writer import Ledger
+from vobox.metrics.sender import Metrics
 from vobox.schedd.main_loop import Schedd
 from vobox.schedd.state import Settings
 from vobox.server import cli, metrics_setup
@@ -29,7 +30,7 @@ class Start:
     def options(self, *words: str) -> argparse.Namespace:
         return cli.parser().parse_args(["--spool", str(self.directory), *words])
 
-    def begin(self, *words: str, **environ: str) -> metrics_setup.Metrics | None:
+    def begin(self, *words: str, **environ: str) -> Metrics | None:
         return metrics_setup.start_metrics(
             self.options(*words), environ, self.schedd, self.ledger.path
         )
