@@ -51,7 +51,7 @@ class WrongFormat(ValueError):
 def write_row(path: Path, row: Minute) -> None:
     """Put one row into its place; makes the file, or begins again if it is of another version.
 
-    Raises OSError.
+    What a daemon before this one counted in the same minute is added. Raises OSError.
     """
     handle = open_regular(path, os.O_RDWR | os.O_CREAT)
     try:
@@ -60,8 +60,15 @@ def write_row(path: Path, row: Minute) -> None:
             os.pwrite(handle, _HEAD, 0)
             # from the start: a full disk shows now, and no row can fail later
             os.posix_fallocate(handle, 0, len(_HEAD) + ROWS * _ROW.size)
-        values = [row.values.get(name, math.nan) for name in COLUMNS]
         place = len(_HEAD) + row.minute % ROWS * _ROW.size
+        # a file that somebody cut off has no such row
+        minute, *before = _ROW.unpack(os.pread(handle, _ROW.size, place).ljust(_ROW.size, b"\0"))
+        values = [row.values.get(name, math.nan) for name in COLUMNS]
+        if minute == row.minute:
+            values = [
+                old if math.isnan(new) else new if math.isnan(old) or name in GAUGES else new + old
+                for name, old, new in zip(COLUMNS, before, values, strict=True)
+            ]
         os.pwrite(handle, _ROW.pack(row.minute, *values), place)
     finally:
         os.close(handle)

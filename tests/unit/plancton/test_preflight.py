@@ -186,7 +186,8 @@ def test_every_problem_is_reported_in_a_line_of_its_own() -> None:
          "'127.0.0.1'"),
         ('influxdb_url: "http://x\\n:8086/#db"', "1: influxdb_url: the URL of an InfluxDB holds "
          "a blank or a control character; write "
-         "http[s]://[USER[:PASSWORD]@]HOST[:PORT][/?OPTIONS]#DATABASE"),
+         "http[s]://[USER[:PASSWORD]@]HOST[:PORT][/?OPTIONS]#DATABASE, and characters like "
+         "/ ? # @ % in a password as %XX"),
         ("name: {{ hostname }}", "1: not YAML: found unhashable key"),
         ("a: b: c", "1: not YAML: mapping values are not allowed here"),
         ("main_sleep: 3\nmain_sleep: 4", "2: main_sleep is given twice (first in line 1)"),

@@ -1,6 +1,7 @@
 """The node's last day: the ring file of constant size, the sums, and the page."""
 
 import logging
+import os
 import re
 import xml.etree.ElementTree as ET
 from datetime import timezone
@@ -100,6 +101,29 @@ def test_a_minute_is_the_mean_of_its_gauges_and_the_sum_of_its_counts(tmp_path: 
     }  # fmt: skip
     recorder.flush()
     assert ring.read_rows(path, NOW + 60)[-1].values == {"owner_cpus": 5.0}
+
+
+def test_what_was_counted_before_a_restart_in_the_same_minute_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "day"
+    for at, cpus in ((NOW, 1.0), (NOW + 30, 2.0)):
+        daemon = Recorder(path)
+        daemon.take([node(at, owner_cpus=cpus), pilots(at, started=2)])
+        daemon.flush()
+    (row,) = ring.read_rows(path, NOW + 60)
+    assert row.values == {"owner_cpus": 2.0, "started": 4.0}
+    daemon = Recorder(path)
+    daemon.take([node(NOW + 45, pilots_cpus=3.0)])
+    daemon.flush()
+    (row,) = ring.read_rows(path, NOW + 60)
+    assert row.values == {"owner_cpus": 2.0, "started": 4.0, "pilots_cpus": 3.0}
+
+
+def test_a_file_that_was_cut_off_is_filled_again(tmp_path: Path) -> None:
+    path = tmp_path / "day"
+    ring.write_row(path, ring.Minute(1, {"started": 1.0}))
+    os.truncate(path, 600)
+    ring.write_row(path, ring.Minute(1, {"started": 2.0}))
+    assert ring.read_rows(path, 60.0)[-1].values["started"] == 2.0
 
 
 def test_a_disk_that_is_full_is_reported_once_and_stops_nothing(

@@ -333,7 +333,8 @@ def test_a_wrong_target_is_a_problem_of_the_configuration() -> None:
     metrics = Metrics(FACTS, lambda: 0.0, lambda: 0.0, Senders(LOG))
     assert metrics.follow(Config(influxdb_url="http://u:geheim@influx:8086")) == (
         "influxdb_url: the URL of the InfluxDB at influx names no database; "
-        "write http[s]://[USER[:PASSWORD]@]HOST[:PORT][/?OPTIONS]#DATABASE"
+        "write http[s]://[USER[:PASSWORD]@]HOST[:PORT][/?OPTIONS]#DATABASE, "
+        "and characters like / ? # @ % in a password as %XX"
     )
     assert metrics.follow(Config()) == ""
 
