@@ -164,8 +164,7 @@ class Influx:
             if error.code == 404 and "database not found" in text:
                 raise _NoDatabase(text) from None
             if error.code in (400, 413, 422) and any(word in text for word in _FOR_GOOD):
-                lost = re.search(r"partial write: .* dropped=(\d+)", str(error.content))
-                raise PointsRefused(f"{name}: {text}", int(lost[1]) if lost else None) from None
+                raise PointsRefused(f"{name}: {text}", _count_lost(str(error.content))) from None
             if error.code == 413:
                 raise BatchTooLarge(f"{name}: 413: {text}") from None
             if error.code in (401, 403):
@@ -181,6 +180,13 @@ class Influx:
             raise TargetAway(f"{name}: {_cause(error)}") from None
 
 
+def _count_lost(answer: str) -> int | None:
+    """Return how many points were refused; None for all of them."""
+    dropped = re.search(r"partial write: .* dropped=(\d+)", answer)
+    # those that cannot be parsed are named each, and not among the dropped
+    return int(dropped[1]) + answer.count("unable to parse '") if dropped else None
+
+
 class _NoDatabase(Exception):
     pass
 
@@ -188,7 +194,11 @@ class _NoDatabase(Exception):
 def _as_dict(point: Point) -> dict[str, Any]:
     return {
         "measurement": point.series,
-        "tags": dict(point.tags),
+        # no value may end with a backslash in InfluxDB's line protocol: the point is refused
+        "tags": {
+            name: f"{value} " if value.endswith("\\") else value
+            for name, value in point.tags.items()
+        },
         "fields": dict(point.fields),
         "time": round(point.time * 1e6),
     }

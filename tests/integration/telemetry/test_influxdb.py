@@ -87,6 +87,23 @@ def test_a_field_of_another_type_is_refused_for_good_and_counted(
     target.close()
 
 
+def test_every_name_is_taken_and_none_for_another(influxdb: InfluxServer, database: str) -> None:
+    """Names of pools may be any printable text."""
+    names = [
+        "a b", "a,b", "a=b", 'a"b', "a'b", "a/b", "a\\b", "end\\", "two\\\\", "\\,", "#x", "üñ☃",
+        "$site", ".*",
+    ]  # fmt: skip
+    target = Influx(parse(f"http://127.0.0.1:{influxdb.port}#{database}"))
+    target.write([Point("weather", {"place": one}, {"drops": 1}, 1e9) for one in names])
+    target.close()
+    (row,) = influxdb.query(database, "SELECT count(drops) AS n FROM weather")
+    assert row["n"] == len(names)
+    known = influxdb.query(database, "SHOW TAG VALUES FROM weather WITH KEY = place")
+    plain = {one for one in names if "\\" not in one}
+    assert plain < {one["value"] for one in known}
+    assert len(known) == len(names)
+
+
 #: As Plancton 0.6 wrote them: numbers without ``i`` are floats to InfluxDB.
 POINTS_OF_2017 = """\
 daemon,hostname=old uptime=12.5,containers=3,status="active" 1500000000000000000
@@ -144,6 +161,18 @@ def test_of_a_batch_only_the_refused_points_are_lost_and_the_log_says_so_once(
     said = [one.getMessage() for one in caplog.records if "refused" in one.getMessage()]
     assert len(said) == 1
     assert said[0].startswith("metrics: 1 points were refused")
+
+
+def test_points_that_cannot_be_parsed_are_counted_as_lost(
+    influxdb: InfluxServer, sending: Sending, database: str
+) -> None:
+    """InfluxDB names them, and says dropped=0."""
+    sender = sending.to(f"http://127.0.0.1:{influxdb.port}#{database}")
+    large = [Point("weather", {}, {"drops": 2**64}, 1e9 + at) for at in range(2)]
+    sender.add([*points(9), *large])
+    sender.flush()
+    wait_until(lambda: sender.state.sent, "a batch", state=lambda: sender.state)
+    assert (sender.state.sent, sender.state.dropped) == (9, 2)
 
 
 def test_a_server_that_is_away_gets_what_was_kept_and_the_rest_is_counted(
