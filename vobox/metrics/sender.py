@@ -134,7 +134,8 @@ class Metrics:
         """
         try:
             # a connection of this round: the file may be another one after a rebuild
-            db = sqlite3.connect(f"file:{self._ledger}?mode=ro", uri=True, timeout=5.0)
+            address = f"{self._ledger.absolute().as_uri()}?mode=ro"
+            db = sqlite3.connect(address, uri=True, timeout=5.0)
         except sqlite3.Error as error:
             log.warning("metrics: %s: %s", self._ledger, error)
             return None, None, None, None

@@ -235,6 +235,18 @@ def test_a_ledger_that_cannot_be_read_is_not_zero_jobs(
     assert "not a database" in caplog.text
 
 
+def test_a_spool_may_have_any_name(tmp_path: Path) -> None:
+    spool = tmp_path / "50 %41?a#b"
+    spool.mkdir()
+    bench, e = Bench(spool), Events()
+    bench.site.happens(e.submit())
+    with bench.ledger.transaction():
+        bench.ledger.put(bench.site.jobs[e.job])
+    assert bench.round()["thyme_jobs", "pool", "idle"].fields == {"count": 1}
+    assert list(tmp_path.iterdir()) == [spool]
+    bench.ledger.close()
+
+
 def test_a_ledger_that_is_being_made_tells_of_no_jobs(tmp_path: Path) -> None:
     bench, e = Bench(tmp_path), Events()
     bench.site.happens(e.submit())
