@@ -187,7 +187,7 @@ def read_integer(text: str | None, default: int = 0) -> int:
 
 def evaluable(ad: Ad) -> classad2.ClassAd:
     """Return the parsed ad to evaluate in, with limited patterns; raises ParseError."""
-    return Ad({name: limit_regexps(text) for name, text in ad.pairs()}).classad()
+    return Ad({name: limit_regexps(text, in_attribute=True) for name, text in ad.pairs()}).classad()
 
 
 def _name(name: str) -> str:

@@ -111,7 +111,7 @@ def remove_added_clause(text: str) -> str:
 def is_clause_met(text: str, ad: Ad, now: float, pilot: Mapping[str, str]) -> bool:
     """Return whether a pilot may meet an expression of a job; ``now``: epoch seconds."""
     try:
-        return _is_met(parse(text), ad, now, pilot)
+        return _is_met(parse(limit_regexps(text)), ad, now, pilot)
     except (ParseError, ValueError):
         return True
 

@@ -73,3 +73,47 @@ ad = Ad({"Tags": '"a,b"'})
 print(Evaluator(0).holds(ad, 'stringListMember("a", Tags)'))
 """
     assert run(program).stdout == "True\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'countMatches(true, split("a"))',
+        'evalInEachContext(1, {split("a,b")}[0] ?: {1})',
+        "countMatches(true, Parts)",
+        "'countMatches'(true, Parts)",
+        'eval("countMatches(true, Parts)")',
+        'eval("evalInEachContext(1, split(Tags))")',
+        "Endless",
+        "Endless == 1",
+        "MY.Endless2",
+        "evalInEachContext(Endless2, {[a = 1]})[0]",
+    ],
+)
+def test_what_ends_the_process_in_htcondor_is_an_error(text: str) -> None:
+    program = """
+import classad2, sys
+from vobox.classad.ad import Ad, evaluate
+from vobox.classad.expressions import Evaluator
+ad = Ad({
+    "Tags": '"a,b"', "Parts": "split(Tags)", "Endless": "evalInEachContext(Endless, {[a = 1]})",
+    "Endless2": "countMatches(true || MY.Endless2, {[a = 1]}) + Endless",
+})
+for value in (Evaluator(0).value(ad, sys.argv[1]), evaluate(sys.argv[1], ad, 0)):
+    print(value is classad2.Value.Error)
+"""
+    assert run(program, text).stdout == "True\nTrue\n"
+
+
+def test_what_is_counted_may_be_an_attribute_and_the_list_hold_attributes() -> None:
+    program = """
+from vobox.classad.ad import Ad
+from vobox.classad.expressions import Evaluator
+ad = Ad({"N": "5", "Ok": "N > 1", "D": "[N = 3]"})
+for text in (
+    "countMatches(Ok, {[N = 1], [N = 2], D})", "evalInEachContext(N + 1, { D , [a = 1.5] })",
+    "countMatches(MY.Ok, {D})", "countMatches(N == 1, {[N = 1]}) + countMatches(N > 7, {D})",
+):
+    print(Evaluator(0).value(ad, text))
+"""
+    assert run(program).stdout == "2\n[4, 6]\n1\n1\n"
