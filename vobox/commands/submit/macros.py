@@ -110,6 +110,8 @@ class _Expansion:
 
     def _expand_variable(self, body: str) -> str | None:
         name, colon, default = body.partition(":")
+        if "$(" in name and name.count("(") == name.count(")"):
+            name = self.expand(name)  # $(x$(Process))
         if not _NAME.match(name):
             return None
         if name.lower() == "dollar":

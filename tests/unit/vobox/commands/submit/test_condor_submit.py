@@ -243,6 +243,14 @@ def test_a_user_called_never_is_hardly_meant(line: str, who: str) -> None:
         )
 
 
+def test_the_name_of_a_macro_may_be_made_of_macros() -> None:
+    # HTCondor 25.14.1 does so
+    lines = "x0 = $(ItemIndex)\nx1 = b\narguments = $(x$(Process)) $(y$(Step):no$(Process)) $(z"
+    jobs = FakeSubmitHost().make_jobs(f"executable = agent.sh\n{lines}\nqueue 3\n")
+
+    assert [job.ad["Args"] for job in jobs] == ['"0 no0 $(z"', '"b no1 $(z"', '"no2 $(z"']
+
+
 OVERRIDDEN = (
     "WARNING: Use of MY.Requirements or +Requirements  overrides requirements. "
     "You should remove one of these statements from your submit file.\n"
