@@ -39,10 +39,15 @@ _WHOLE = """\
 
 
 @pytest.mark.root
-def test_systemd_and_what_job_agents_need_are_looked_for(tmp_path: Path) -> None:
+def test_systemd_names_of_variables_and_what_job_agents_need_are_looked_for(tmp_path: Path) -> None:
     play = tmp_path / "play.yml"
     play.write_text(_WHOLE.format(to=tmp_path))
-    values = {"site_checks_cvmfs": ["nobody.example.org"], "site_checks_user_namespaces": True}
+    values = {
+        "site_checks_cvmfs": ["nobody.example.org"],
+        "site_checks_user_namespaces": True,
+        "plancton_engine": "process",
+        "plancton_max_dokcs": 3,
+    }
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "one,", str(play)]
     command += ["-e", f"ansible_python_interpreter={sys.executable}", "-e", json.dumps(values)]
     environment = {**os.environ, "ANSIBLE_ROLES_PATH": str(ROOT / "ansible/roles")}
@@ -54,6 +59,10 @@ def test_systemd_and_what_job_agents_need_are_looked_for(tmp_path: Path) -> None
     # sd_booted(3)
     assert any("systemd" in text for text in said) != Path("/run/systemd/system").is_dir()
     allowed = subprocess.run(["runuser", "-u", "nobody", "--", "unshare", "-U", "true"]).returncode
+    assert [text for text in said if text.startswith("plancton_")] == [
+        "plancton_max_dokcs is no variable of any role and would do nothing: the names are in "
+        "meta/argument_specs.yml of the roles"
+    ]
     begins = [text.partition(":")[0] for text in said if "/cvmfs/" in text or "namespaces" in text]
     assert begins == [
         "/cvmfs/nobody.example.org is empty or not there",
@@ -100,3 +109,80 @@ def test_tls_between_several_hosts_has_to_be_decided(
         return
     assert "site_tls is not set" in said and "between 2 hosts" in said
     assert "set site_tls to true and provide certificates, or to false" in said
+
+
+def _play(directory: Path, playbook: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a playbook on this machine, as the host "one"."""
+    (directory / "hosts.yml").write_text("nodes:\n  hosts:\n    one:\n")
+    values = {
+        "ansible_connection": "local",
+        "ansible_become": False,
+        "ansible_python_interpreter": sys.executable,
+        "ansible_remote_tmp": f"{directory}/.ansible",
+    }
+    bin_directory = Path(sys.executable).parent
+    return subprocess.run(
+        [str(bin_directory / "ansible-playbook"), "-i", str(directory / "hosts.yml"),
+         str(playbook), "-e", json.dumps(values), *options],
+        capture_output=True, text=True, timeout=120, cwd=ROOT / "ansible",
+        env={**os.environ, "PATH": f"{bin_directory}:{os.environ['PATH']}"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("role", ["rabbitmq", "influxdb"])
+def test_a_missing_certificate_is_named_before_anything_is_installed(
+    tmp_path: Path, role: str
+) -> None:
+    play = tmp_path / "play.yml"
+    play.write_text(f"- hosts: one\n  gather_facts: false\n  roles: [{role}]\n")
+    values = {"site_tls": True, "site_secrets": str(tmp_path), "site_ca_file": str(play)}
+
+    done = _play(tmp_path, play, "--check", "-e", json.dumps(values))
+
+    assert done.returncode == 2
+    for ending in ("pem", "key"):
+        assert f"{tmp_path}/one.{ending}: there is no such file on the control node" in done.stdout
+    assert f"{play}: there is no such file" not in done.stdout
+    assert "Install" not in done.stdout
+
+
+def test_windows_that_nodes_would_refuse_do_not_replace_those_in_the_inventory(
+    tmp_path: Path,
+) -> None:
+    kept = tmp_path / "group_vars/nodes/windows.yml"
+    kept.parent.mkdir(parents=True)
+    kept.write_text('plancton_windows: ["mon-fri 20:00-08:00"]\n')
+    windows = {"target": "nodes", "windows": ["mon-fry 20:00-08:00"]}
+
+    done = _play(tmp_path, ROOT / "ansible/playbooks/windows.yml", "-e", json.dumps(windows))
+
+    assert done.returncode == 2
+    assert "'fry' is no day" in done.stdout
+    assert kept.read_text() == 'plancton_windows: ["mon-fri 20:00-08:00"]\n'
+
+
+@pytest.mark.parametrize(
+    ("given", "before", "after"),
+    [
+        ({"stops": ["sat"]}, {}, {"plancton_stops": ["sat"]}),
+        (
+            {"stops": []},
+            {"plancton_windows": ["sun"], "plancton_stops": ["sat"]},
+            {"plancton_windows": ["sun"], "plancton_stops": []},
+        ),
+    ],
+)
+def test_a_stop_leaves_the_windows_as_the_inventory_has_them(
+    tmp_path: Path, given: dict[str, list[str]], before: dict[str, list[str]],
+    after: dict[str, list[str]],
+) -> None:  # fmt: skip
+    play = tmp_path / "play.yml"
+    template = ROOT / "ansible/playbooks/templates/windows.yml.j2"
+    copy = {"src": str(template), "dest": str(tmp_path / "windows.yml"), "mode": "0644"}
+    tasks = [{"ansible.builtin.template": copy}]
+    play.write_text(json.dumps([{"hosts": "one", "gather_facts": False, "tasks": tasks}]))
+
+    done = _play(tmp_path, play, "-e", json.dumps({**given, "windows_before": before}))
+
+    assert done.returncode == 0, done.stdout
+    assert yaml.safe_load((tmp_path / "windows.yml").read_text()) == after
