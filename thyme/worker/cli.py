@@ -128,19 +128,23 @@ def _read_fallback(option: float | None, env: Mapping[str, str]) -> float:
         raise BadInvocation(f"THYME_LANE_FALLBACK: {text[:40]!r} is no number of seconds") from None
 
 
+#: Most have it in the pilot's environment.
+_JOB_ENVIRONMENT = "--job-environment or THYME_JOB_ENVIRONMENT"
+
+
 def parse_job_environment(text: str) -> dict[str, str]:
     """Parse ``A=1 B='two words'``; raises BadInvocation, without a value that may be secret."""
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise BadInvocation(f"--job-environment: {error}") from error
+        raise BadInvocation(f"{_JOB_ENVIRONMENT}: {error}") from error
     found = {}
     for number, word in enumerate(words, 1):
         name, equals, value = word.partition("=")
         if not equals or not _VARIABLE.fullmatch(name):
-            raise BadInvocation(f"--job-environment: word {number} is not NAME=VALUE")
+            raise BadInvocation(f"{_JOB_ENVIRONMENT}: word {number} is not NAME=VALUE")
         if name.startswith("_CONDOR_"):
-            raise BadInvocation(f"--job-environment: {name} is set by the worker itself")
+            raise BadInvocation(f"{_JOB_ENVIRONMENT}: {name} is set by the worker itself")
         found[name] = value
     return found
 

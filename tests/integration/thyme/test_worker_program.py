@@ -159,11 +159,14 @@ def test_a_site_gives_its_jobs_variables_which_a_job_may_set_itself(site: Worker
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("A=1 PROXY", "--job-environment: word 2 is not NAME=VALUE"),
-        ("A=1 B='secret", "--job-environment: No closing quotation"),
-        ("A=two words", "--job-environment: word 2 is not NAME=VALUE"),
-        ("1A=1", "--job-environment: word 1 is not NAME=VALUE"),
-        ("_CONDOR_SLOT=x", "--job-environment: _CONDOR_SLOT is set by the worker itself"),
+        ("A=1 PROXY", "--job-environment or THYME_JOB_ENVIRONMENT: word 2 is not NAME=VALUE"),
+        ("A=1 B='secret", "--job-environment or THYME_JOB_ENVIRONMENT: No closing quotation"),
+        ("A=two words", "--job-environment or THYME_JOB_ENVIRONMENT: word 2 is not NAME=VALUE"),
+        ("1A=1", "--job-environment or THYME_JOB_ENVIRONMENT: word 1 is not NAME=VALUE"),
+        (
+            "_CONDOR_SLOT=x",
+            "--job-environment or THYME_JOB_ENVIRONMENT: _CONDOR_SLOT is set by the worker itself",
+        ),
     ],
 )
 def test_6_a_wrong_environment_of_jobs_is_refused(site: WorkerSite, given: str, said: str) -> None:

@@ -66,7 +66,8 @@ def test_the_names_of_2017_still_say_where_the_broker_is(site: WorkerSite, by_op
 def test_6_a_place_of_2017_holds_no_password(site: WorkerSite) -> None:
     assert site.run("--rabbitmq", "worker:secret@broker", env={}) == (
         6,
-        "thyme-worker: THYME_RABBITMQ: write HOST or HOST:PORT; for a user and a password use "
+        "thyme-worker: THYME_RABBITMQ: write HOST or HOST:PORT, IPv6 as [2001:db8::1]:PORT; for "
+        "a user and a password use "
         "THYME_URL_FILE\n",
     )
 

@@ -183,6 +183,7 @@ def make_amqp_url(text: str) -> str:
     """Return the URL for ``THYME_RABBITMQ=host[:port]``, as of 2017; raises BadInvocation."""
     if not _HOST.fullmatch(text):
         raise BadInvocation(
-            "THYME_RABBITMQ: write HOST or HOST:PORT; for a user and a password use THYME_URL_FILE"
+            "THYME_RABBITMQ: write HOST or HOST:PORT, IPv6 as [2001:db8::1]:PORT; for a user and a "
+            "password use THYME_URL_FILE"
         )
     return f"amqp://{text}"

@@ -108,3 +108,5 @@ def test_the_broker_of_2017_is_still_understood() -> None:
     with pytest.raises(BadInvocation, match="THYME_RABBITMQ: write HOST or HOST:PORT") as refused:
         make_amqp_url("worker:secret@broker")
     assert "secret" not in str(refused.value)
+    with pytest.raises(BadInvocation, match=r"IPv6 as \[2001:db8::1\]:PORT"):
+        make_amqp_url("::1")
