@@ -82,7 +82,12 @@ class ContainerService:
             # again: a daemon in one of them may have made others meanwhile
             while found := client.containers(all=True):
                 for one in found:
-                    client.remove_container(one["Id"], force=True, v=True)
+                    try:
+                        client.remove_container(one["Id"], force=True, v=True)
+                    except docker.errors.APIError as error:
+                        # somebody else has removed it, or is about to
+                        if error.status_code not in (404, 409):
+                            raise
         finally:
             client.close()
 
