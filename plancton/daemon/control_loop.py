@@ -99,7 +99,8 @@ class ControlLoop:
         self._summary = ""
         self._last_mode = Mode.ACTIVE
         self._any_active = False
-        self._reload = False
+        # counted: one that comes while another is carried out must not be lost
+        self._reloads_asked = self._reloads_done = 0
         self._end = False
 
     def request_end(self) -> None:
@@ -109,7 +110,7 @@ class ControlLoop:
 
     def request_reload(self) -> None:
         """Read the configuration in the next pass, which is now.  Safe in a signal handler."""
-        self._reload = True
+        self._reloads_asked += 1
         self._wakeup.wake()
 
     def run(self) -> None:
@@ -128,8 +129,9 @@ class ControlLoop:
         """Observe the node once, decide, and act."""
         began = self._clock.now()
         wrong = self._config.problem
-        self._config.refresh(force=self._reload)
-        self._reload = False
+        asked = self._reloads_asked
+        self._config.refresh(force=asked != self._reloads_done)
+        self._reloads_done = asked
         self.errors["configuration"] += self._config.problem not in ("", wrong)
         self._problems.report("configuration", self._follow(self._config.config))
         state = self._observe(trigger)

@@ -154,6 +154,27 @@ def test_a_pilot_that_cannot_be_told_of_a_stop_keeps_no_other_from_it(
     assert "cannot be told: No space left on device" in caplog.text
 
 
+@pytest.mark.parametrize("other_first", [False, True])
+def test_a_reload_asked_for_during_a_look_is_carried_out_by_the_next(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch, other_first: bool
+) -> None:
+    refresh = node.watch.refresh
+
+    def refresh_and_be_asked(force: bool = False) -> None:
+        refresh(force)
+        node.config = Config(docker_cmd=("sleep",), max_docks=1)
+        node.loop.request_reload()  # as the handler of a signal does
+
+    if other_first:
+        node.loop.request_reload()
+    with monkeypatch.context() as patch:
+        patch.setattr(node.watch, "refresh", refresh_and_be_asked)
+        node.loop.run_pass(Trigger.EVENT)
+    assert node.watch.config != node.config
+    node.loop.run_pass(Trigger.EVENT)
+    assert node.watch.config == node.config
+
+
 def test_the_engine_gets_the_weights_of_pilots_where_the_owner_is_protected(node: FakeNode) -> None:
     node.engine.prepared = Prepared(protection=Protection("kernel", cpu="idle"))
     node.loop.run_pass(Trigger.TIMER)
