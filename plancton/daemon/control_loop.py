@@ -99,7 +99,7 @@ class ControlLoop:
         self._summary = ""
         self._last_mode = Mode.ACTIVE
         self._any_active = False
-        # counted: one that comes while another is carried out must not be lost
+        # counted: one that is asked for while a pass looks at the configuration must not be lost
         self._reloads_asked = self._reloads_done = 0
         self._end = False
 

@@ -60,8 +60,8 @@ def test_systemd_names_of_variables_and_what_job_agents_need_are_looked_for(tmp_
     assert any("systemd" in text for text in said) != Path("/run/systemd/system").is_dir()
     allowed = subprocess.run(["runuser", "-u", "nobody", "--", "unshare", "-U", "true"]).returncode
     assert [text for text in said if text.startswith("plancton_")] == [
-        "plancton_max_dokcs is no variable of any role and would do nothing: the names are in "
-        "meta/argument_specs.yml of the roles"
+        "plancton_max_dokcs is no variable of the roles: correct its name "
+        "(meta/argument_specs.yml of the roles has them), or give one of your own another prefix"
     ]
     begins = [text.partition(":")[0] for text in said if "/cvmfs/" in text or "namespaces" in text]
     assert begins == [

@@ -94,7 +94,9 @@ def test_a_message_of_docker_gets_a_hint() -> None:
     assert "PILOT_SUBNET" in find_hint("Pool overlaps with other one on this address space")
     assert "group docker" in find_hint("dial unix /var/run/docker.sock: connect: permission denied")
     registry = 'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no'
-    assert find_hint(registry).startswith("the registry cannot be reached")
+    resolve = 'failed to do request: Head "https://registry-1.docker.io/v2/library/debian": no'
+    for message in (registry, resolve):
+        assert find_hint(message).startswith("the registry cannot be reached")
     assert find_hint("never heard of") == ""
 
 
