@@ -29,8 +29,8 @@ exit codes:
   0  done
   1  not done, or not all of it: the text says what
   4  broker unreachable, or it refused us
-  5  a file cannot be read or written
-  6  bad invocation
+  5  `roles` cannot read or write a file
+  6  bad invocation, or no usable URL of a broker
 """
 
 

@@ -115,7 +115,8 @@ def _read(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeError) as error:
-        raise FilesUnusable(f"{path}: cannot be read: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise FilesUnusable(f"{path}: cannot be read: {why}") from error
 
 
 def _read_definitions(path: Path) -> dict[str, Any]:
@@ -135,8 +136,12 @@ def _read_definitions(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, old: str, new: str) -> FileChange:
-    """Write a file whole or not at all; at no time readable by others."""
-    if old == new:
+    """Write a file whole or not at all; at no time readable by others.
+
+    A file that others can read is replaced, too: its content must be no more theirs than that of
+    a new one.
+    """
+    if old == new and not path.stat().st_mode & 0o077:
         return FileChange(path, "kept")
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -180,7 +180,9 @@ class AmqpTransport(Transport):
         found = self._declarer.find_queue(queue)
         if found is None:
             raise make_refused(
-                self._connection.address, f"there is no queue {queue!r}; run thyme-admin topology"
+                self._connection.address,
+                f"there is no queue {queue!r}: check the pool's name and the lanes; "
+                "`thyme-admin topology` with the same --pool and --lanes makes it",
             )
         return QueueState(int(found.message_count), int(found.consumer_count))
 

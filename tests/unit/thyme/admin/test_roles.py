@@ -135,6 +135,32 @@ def test_running_it_again_changes_nothing(
     assert before["worker.url"].endswith("@a:5671,b:5671/g?cafile=/etc/ca.pem\n")
 
 
+def test_a_file_that_others_can_read_is_made_private_with_its_content(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path)
+    before = content(tmp_path)
+    (tmp_path / "worker.url").chmod(0o644)
+    (tmp_path / "vobox.url").chmod(0o400)
+    capsys.readouterr()
+    assert run(tmp_path) == 0
+    assert content(tmp_path) == before
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [path for what, path in said if what != "kept"] == [str(tmp_path / "worker.url")]
+    assert (tmp_path / "worker.url").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "vobox.url").stat().st_mode & 0o777 == 0o400
+
+
+def test_a_file_that_cannot_be_read_is_named_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "definitions.json").mkdir()
+    assert run(tmp_path) == 5
+    assert capsys.readouterr().err == (
+        f"thyme-admin: {tmp_path}/definitions.json: cannot be read: Is a directory\n"
+    )
+
+
 def test_a_further_pool_gets_workers_of_its_own_and_all_passwords_stay(tmp_path: Path) -> None:
     run(tmp_path)
     before = content(tmp_path)
