@@ -250,7 +250,7 @@ class _CondorSubmit:
                 ignored = "" if sets == ["jobset.name"] else "  Ignoring JOBSET.* attributes"
                 self._warn([f"\nWARNING: schedd does not support jobsets.{ignored}\n"])
             if options.warn_unused:
-                asked = commands.used if commands else COMMAND_NAMES
+                asked = commands.used | commands.composed if commands else COMMAND_NAMES
                 used = IGNORED_NAMES | mentions | asked
                 self._warn(_build_unused_warnings(symbols, named, used))
         for prepared in jobs:

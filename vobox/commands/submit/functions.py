@@ -27,9 +27,9 @@ Function = Callable[[list[str], str, Lookup, random.Random], str]
 SUBMIT_DIRECTORY = "./"
 _NAME = re.compile(r"[A-Za-z_][\w.]*\Z")
 #: One conversion, with text around it.
-_INT_FORMAT = re.compile(r"[^%]*%[-+ 0#]*\d{0,3}(?:\.\d{1,3})?[dixXou][^%]*\Z")
-_REAL_FORMAT = re.compile(r"[^%]*%[-+ 0#]*\d{0,3}(?:\.\d{1,3})?[fFeEgG][^%]*\Z")
-_STRING_FORMAT = re.compile(r"[^%]*%-?\d{0,4}(?:\.\d{1,4})?s[^%]*\Z")
+_INT_FORMAT = re.compile(r"(?:[^%]|%%)*%[-+ 0#]*\d{0,3}(?:\.\d{1,3})?[dixXou](?:[^%]|%%)*\Z")
+_REAL_FORMAT = re.compile(r"(?:[^%]|%%)*%[-+ 0#]*\d{0,3}(?:\.\d{1,3})?[fFeEgG](?:[^%]|%%)*\Z")
+_STRING_FORMAT = re.compile(r"(?:[^%]|%%)*%-?\d{0,4}(?:\.\d{1,4})?s(?:[^%]|%%)*\Z")
 _LENGTH = re.compile(r"(%[-+ 0#\d.]*)(?:hh?|ll?|[Lqjzt])(?=[A-Za-z])")
 _LARGEST = 2**63 - 1
 
@@ -170,8 +170,10 @@ def _filename(arguments: list[str], flags: str, lookup: Lookup, _rng: random.Ran
             result = result.removesuffix("/") if "b" in flags else result
         else:
             result += base if "x" in wanted else stem  # as in HTCondor, x brings the name as well
-    if "w" in flags:
+    if flags.rfind("w") > flags.rfind("u"):  # the last one counts
         result = result.replace("/", "\\")
+    elif "u" in flags:
+        result = result.replace("\\", "/")
     if "q" in flags:
         mark = "'" if "a" in flags else '"'
         result = f"{mark}{result}{mark}"

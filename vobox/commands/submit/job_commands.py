@@ -41,6 +41,7 @@ class Commands:
         self._expander = Expander(self._macros.find, env, spend=spend)
         self._shared: dict[str, str] = {}  #: values that are the same for all jobs
         self.used: set[str] = set()  #: keys that were asked for, lower case
+        self.composed = self._expander.composed  #: as ``used``, by names that were made of macros
         #: keys whose value may be another for the next job
         self.varying = _find_varying(symbols, _JOB_MACROS.union(variables))
 

@@ -26,7 +26,9 @@ MAX_MACROS = 100_000
 _START = re.compile(r"\$\$|\$([A-Za-z_]*)\(")
 _REFERENCE = re.compile(r"\$([A-Za-z_]*)\(([^()$]*)(?=([()$]?))")
 _PARENTHESIS = re.compile(r"[()]")
-_NAME = re.compile(r"[A-Za-z0-9_.]+\Z")
+_NAME = re.compile(r"[A-Za-z0-9_./]+\Z")
+#: What is after the colon; with any other character it is no macro.
+_DEFAULT = re.compile(r"(?:[A-Za-z0-9_./$ ,\\:)]|\([^)]*)*\Z")
 #: Attributes of the machine that pilots fill in, in lower case.
 _KNOWN_TO_PILOTS = frozenset(
     {"arch", "condorscratchdir", "cpus", "disk", "machine", "memory", "name", "opsys"}
@@ -46,6 +48,8 @@ class Expander:
     env: Mapping[str, str]
     rng: random.Random = field(default_factory=random.Random)
     spend: Callable[[int], None] = spend_nothing
+    #: names that were made of macros, in lower case
+    composed: set[str] = field(default_factory=set)
 
     def expand(self, text: str) -> str:
         """Replace all macros; raises SubmitError for a circle or a bad function."""
@@ -109,10 +113,11 @@ class _Expansion:
         return value, end + 1
 
     def _expand_variable(self, body: str) -> str | None:
-        name, colon, default = body.partition(":")
-        if "$(" in name and name.count("(") == name.count(")"):
-            name = self.expand(name)  # $(x$(Process))
-        if not _NAME.match(name):
+        name, colon, default = _split_at_colon(body)
+        if "$(" in name:  # $(x$(Process))
+            name = self.expand(name)
+            self.source.composed.add(name.lower())
+        if (name and not _NAME.match(name)) or not _DEFAULT.match(default):
             return None
         if name.lower() == "dollar":
             return "$"
@@ -124,7 +129,7 @@ class _Expansion:
     def _expand_environment(self, body: str) -> str | None:
         name, colon, default = body.partition(":")
         name = self.expand(name)
-        if name and not _NAME.match(name):
+        if (name and not _NAME.match(name)) or not _DEFAULT.match(default):
             return None
         if name in self.source.env:
             # what is not UTF-8 cannot be in an ad
@@ -203,6 +208,16 @@ def fill_machine_defaults(command: str, text: str, by_pilot: bool = False) -> st
 
 def _is_filename_function(name: str) -> bool:
     return re.fullmatch(r"F(?i:[fpduwnxbqa]*)", name) is not None
+
+
+def _split_at_colon(body: str) -> tuple[str, str, str]:
+    """Split ``name:default`` at the first colon that is not in brackets."""
+    depth = 0
+    for place, character in enumerate(body):
+        if character == ":" and not depth:
+            return body[:place], ":", body[place + 1 :]
+        depth += (character == "(") - (character == ")")
+    return body, "", ""
 
 
 def _match_parentheses(text: str) -> dict[int, int]:

@@ -251,6 +251,38 @@ def test_the_name_of_a_macro_may_be_made_of_macros() -> None:
     assert [job.ad["Args"] for job in jobs] == ['"0 no0 $(z"', '"b no1 $(z"', '"no2 $(z"']
 
 
+@pytest.mark.parametrize(
+    ("value", "arguments"),
+    [
+        ("$(a$(b:1)c)", "yes"),
+        ("$(n$(b:1)c:d)", "d"),
+        ("$(n:x y,z\\:/.$(k)_)", "x y,z\\\\:/.5_"),
+        ("$(n:f(x-1)y)", "f(x-1)y"),
+        ("$(n:--x)", "$(n:--x)"),
+        ("$(k:x=1)", "$(k:x=1)"),
+        ("$(n:$(m:1)=2)", "$(n:1=2)"),
+        ("$ENV(HOME:'x')", "$ENV(HOME:'x')"),
+        ("$(n/m)|$()|$(:x)", "||x"),
+        ("$Fu(w) $Fw(w) $Fuw(w) $Fwu(w)", "p/q/r p\\\\q\\\\r p\\\\q\\\\r p/q/r"),
+        ("$INT(k,%d-%%) $INT(k,%%%d) $REAL(k,%.1f%%) $STRING(k,%s%%x)", "5-% %5 5.0% 5%x"),
+    ],
+)
+def test_what_is_a_macro_is_what_htcondor_takes_for_one(value: str, arguments: str) -> None:
+    # what HTCondor 25.14.1 makes of each
+    lines = f"a1c = yes\nk = 5\nw = p\\q/r\narguments = {value}\n"
+    (job,) = FakeSubmitHost().make_jobs(f"executable = agent.sh\n{lines}\nqueue\n")
+
+    assert job.ad["Args"] == f'"{arguments}"'
+
+
+def test_what_a_composed_name_names_is_used() -> None:
+    text = "x0 = a\nx1 = b\nx2 = c\narguments = $(x$(Process))\nqueue 2\n"
+    answer = FakeSubmitHost().submit(f"executable = agent.sh\n{text}")
+
+    assert "x0" not in answer.stderr and "x1" not in answer.stderr
+    assert "the line 'x2 = c' was unused" in answer.stderr
+
+
 OVERRIDDEN = (
     "WARNING: Use of MY.Requirements or +Requirements  overrides requirements. "
     "You should remove one of these statements from your submit file.\n"
