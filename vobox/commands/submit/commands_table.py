@@ -72,6 +72,8 @@ _S, _L, _E, _B, _I, _P = (
     ValueType.PATH,
 )
 
+_GRID = "Of a grid job; it runs in the local pool."
+
 SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     # what runs
     _honoured("executable cmd", "The program; it travels with the job.", "Cmd"),
@@ -249,13 +251,13 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     ),
     # resources and matching
     _honoured("request_cpus", "Recorded for the schedd's limits.", "RequestCpus"),
-    _honoured("request_memory", "MiB, or with a unit.", "RequestMemory"),
-    _honoured("request_disk", "KiB, or with a unit.", "RequestDisk"),
+    _honoured("request_memory", "MiB, or with a unit; one size.", "RequestMemory"),
+    _honoured("request_disk", "KiB, or with a unit; one size.", "RequestDisk"),
     _honoured("request_gpus", "Recorded; pilots do not match it.", "RequestGPUs"),
     _refused(
         "retry_request_memory retry_request_memory_increase retry_request_memory_max "
-        "on_evict_checks transformonevict",
-        "a job is not run again with more memory; ask for enough with request_memory",
+        "retry_request_disk on_evict_checks transformonevict",
+        "a job is not run again with more memory or disk; ask for enough at once",
     ),
     _refused("want_parallel_scheduling wantparallelscheduling", "each job runs on one pilot"),
     _recorded("require_gpus", "RequireGPUs", None, "Nothing without request_gpus."),
@@ -363,6 +365,14 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _recorded(
         "remote_grid_resource", "Remote_GridResource", _S, "Grid jobs run in the local pool."
     ),
+    _recorded("batch_queue", "BatchQueue", _S, _GRID),
+    _recorded("batch_project", "BatchProject", _S, _GRID),
+    _recorded("batch_runtime", "BatchRuntime", _E, _GRID),
+    _recorded("batch_extra_submit_args", "BatchExtraSubmitArgs", _S, _GRID),
+    _recorded("arc_rte", "ArcRte", _S, _GRID),
+    _recorded("arc_resources", "ArcResources", _S, _GRID),
+    _recorded("arc_application", "ArcApplication", _S, _GRID),
+    _recorded("arc_data_staging", "ArcDataStaging", _S, _GRID),
     _ignored("interactive_executable interactive_args", "-interactive is refused."),
     # late materialisation
     _ignored("max_materialize jobmaterializelimit", "All jobs are queued at once."),

@@ -6,6 +6,7 @@ import re
 
 from vobox.classad.ad import Ad
 
+from .errors import submit_error
 from .expressions import canonicalize
 from .job_commands import Commands
 
@@ -39,6 +40,17 @@ def parse_size(text: str, unit: int) -> int | None:
     return int(abs(int(size)) // (unit * 1024)) * (1 if size > 0 else -1)
 
 
+def _parse_first_size(command: str, text: str, unit: int) -> int | None:
+    """Return the size, which a comma may follow; raises SubmitError where another one does."""
+    first, _, more = text.partition(",")
+    size = parse_size(first.strip(), unit)
+    if size is not None and more:
+        raise submit_error(
+            f"{command} = {text}: a job is not run again with more memory or disk; give one size"
+        )
+    return size
+
+
 def record_requests(commands: Commands, ad: Ad, defaults: bool) -> None:
     """Record Request...; raises SubmitError.
 
@@ -47,7 +59,7 @@ def record_requests(commands: Commands, ad: Ad, defaults: bool) -> None:
     sizes, numbers = (_SIZES, _NUMBERS) if defaults else (_SIZES_ONLY, _NUMBERS_ONLY)
     for tag, (attribute, unit, default) in sizes.items():
         text = commands.get(f"request_{tag}", attribute)
-        number = None if text is None else parse_size(text, unit)
+        number = None if text is None else _parse_first_size(f"request_{tag}", text, unit)
         _record_request(
             ad,
             attribute,

@@ -19,6 +19,7 @@ from .expressions import (
 from .job_commands import Commands
 from .quoting import strip_quotes
 from .streams import make_absolute
+from .universe import GRID
 
 #: What is after the colon counts where it is a number, else 1.
 _LIMIT = re.compile(r"[a-z_]\w*(?:\.[a-z_]\w*)?(?::.*)?\Z")
@@ -31,6 +32,11 @@ _FACTORY = (
 #: Strings whose double quotes are left out.
 _UNQUOTED = frozenset(
     {"ContainerTargetDir", "JobBatchId", "JobSetName", "JobStarterDebug", "JobStarterLog"}
+)
+#: Of grid jobs; in other universes HTCondor does not know these commands.
+GRID_ONLY = frozenset(
+    {"ArcApplication", "ArcDataStaging", "ArcResources", "ArcRte"}
+    | {"BatchExtraSubmitArgs", "BatchProject", "BatchQueue", "BatchRuntime"}
 )
 _OFF = ("false", "undefined", "0", "")
 
@@ -68,6 +74,8 @@ def record_table_commands(commands: Commands, ad: Ad) -> None:
     _record_delegation(commands, ad)
     for row in SUBMIT_COMMANDS:
         if row.value_type is None or row.attribute in ad:
+            continue
+        if row.attribute in GRID_ONLY and ad["JobUniverse"] != str(GRID):
             continue
         value = commands.get(*row.names, row.attribute)
         if value is not None:

@@ -9,6 +9,7 @@ from vobox.commands.submit.commands_table import (
     Support,
     ValueType,
 )
+from vobox.commands.submit.table_driven import GRID_ONLY
 
 REFUSED = [
     (row, name) for row in SUBMIT_COMMANDS if row.support is Support.REFUSED for name in row.names
@@ -20,6 +21,7 @@ UNUSED = {name for name in KNOWN if name.startswith("tool") and not name.endswit
     "cmd", "cron_prep_time", "cron_window", "deferral_prep_time", "deferral_window",
     "grid_resource", "require_gpus", "suspend_job_at_exec", "suspendjobatexec",
 }  # fmt: skip
+UNUSED |= {row.names[0] for row in SUBMIT_COMMANDS if row.attribute in GRID_ONLY}
 
 VALUES = {
     ValueType.STRING: ("some text", '"some text"'),
@@ -60,8 +62,10 @@ def test_a_recorded_command_is_in_the_ad(row: SubmitCommand) -> None:
     typed, kept = VALUES[row.value_type]
     # ConcurrencyLimits is the other name of concurrency_limits
     aliases = () if row.attribute == "ConcurrencyLimits" else (row.attribute,)
+    grid = "universe = grid\ngrid_resource = batch slurm\n" if row.attribute in GRID_ONLY else ""
     for name in (*row.names, *aliases):
-        job = FakeSubmitHost().make_job(f"executable = agent.sh\n{name} = {typed}\nqueue\n")
+        lines = f"executable = agent.sh\n{grid}{name} = {typed}\nqueue\n"
+        job = FakeSubmitHost().make_job(lines)
         assert job.ad[row.attribute] == kept
 
 

@@ -184,6 +184,35 @@ def test_a_grid_job_has_its_grid_status_at_once() -> None:
     assert job.ad.text("GridJobId") == "condor ce.cern.ch ce.cern.ch:9619 7.0"
 
 
+def test_what_a_batch_system_is_told_is_recorded_for_grid_jobs_alone() -> None:
+    # as HTCondor 25.14.1
+    lines = "batch_queue = q\nbatch_runtime = 60*2\nbatch_extra_submit_args = -x y\narc_rte = A"
+    job = make_job(f"universe = grid\ngrid_resource = batch slurm\n{lines}")
+    names = ("BatchQueue", "BatchRuntime", "BatchExtraSubmitArgs", "ArcRte")
+
+    assert [job.ad[name] for name in names] == ['"q"', "60 * 2", '"-x y"', '"A"']
+    assert not any(name in make_job(lines).ad for name in names)
+
+
+@pytest.mark.parametrize(
+    ("line", "attribute", "value"),
+    [
+        ("request_memory = 5,", "RequestMemory", "5"),
+        ("request_disk = 1 G ,", "RequestDisk", "1048576"),
+    ],
+)
+def test_a_comma_may_follow_a_requested_size(line: str, attribute: str, value: str) -> None:
+    assert make_job(line).ad[attribute] == value  # as HTCondor 25.14.1
+
+
+@pytest.mark.parametrize("line", ["request_memory = 1G, 2G", "request_disk = 5,x"])
+def test_a_second_size_to_try_is_refused(line: str) -> None:
+    answer = FakeSubmitHost().submit(f"{HEAD}{line}\nqueue\n")
+
+    assert answer.code == 1
+    assert f"{line}: a job is not run again with more memory or disk; give" in answer.stderr
+
+
 def test_a_default_of_a_machine_attribute_is_filled_in() -> None:
     job = make_job("arguments = $$(OpSysVer:9) $$(x)$$\n".replace("$$(x)$$", "b"))
 
