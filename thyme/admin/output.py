@@ -83,7 +83,11 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*head, box=None, padding=(0, 1))
+    table = Table(box=None, padding=(0, 1))
+    # whole ids and names, however narrow the terminal: they are typed again
+    table.add_column(head[0], no_wrap=True)
+    for heading in head[1:]:
+        table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     Console().print(table)

@@ -151,6 +151,20 @@ def test_a_terminal_gets_a_table_with_a_heading(
     assert line.rstrip().endswith("[red]why[/red]")
 
 
+def test_a_narrow_terminal_shows_the_whole_id_which_has_to_be_typed_again(
+    broker: Transport, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_aside(broker, GOOD, reason="put aside by an administrator, who had a reason")
+    chosen = asked(capsys, "dead")["dead"][0]["id"]
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "xterm")
+    assert cli.main(["dead"]) == 0
+    said = capsys.readouterr().out
+    assert chosen in said
+    assert "…" not in said
+
+
 # --- queueing again ----------------------------------------------------------------------------
 
 
