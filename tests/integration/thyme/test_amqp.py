@@ -1,5 +1,6 @@
 """The AMQP transport on a real RabbitMQ: what the contract does not say."""
 
+import struct
 import threading
 import time
 import tracemalloc
@@ -17,6 +18,7 @@ from thyme.broker.amqp import job_queue
 from thyme.broker.amqp.topology import (
     DELIVERY_LIMIT,
     EXCHANGE,
+    WORK,
     Queue,
     make_job_queue_name,
     make_pool_queue,
@@ -235,6 +237,77 @@ def test_dead_letters_survive_being_looked_at_often(new: Callable[[], Transport]
 
     for _ in range(30):
         assert [letter.body for letter in broker.list_dead_letters()] == [b"1", b"2", b"3"]
+
+
+class OddProperties(pika.BasicProperties):  # type: ignore[misc]
+    """Properties as another client than pika may write them: a flag, and the bytes behind it."""
+
+    def __init__(self, flag: int, value: bytes) -> None:
+        super().__init__()
+        self._encoded = [struct.pack(">H", flag) + value]
+
+    def encode(self) -> list[bytes]:
+        return self._encoded
+
+
+def table(name: bytes, value: bytes) -> bytes:
+    field = short(name) + value
+    return struct.pack(">I", len(field)) + field
+
+
+def short(text: bytes) -> bytes:
+    return bytes([len(text)]) + text
+
+
+def deep_table() -> bytes:
+    value = b"V"
+    for _ in range(5000):
+        value = b"F" + table(b"a", value)
+    return value
+
+
+HEADERS, CORRELATION, REPLY_TO, TIMESTAMP = 1 << 13, 1 << 10, 1 << 9, 1 << 6
+LIST_OF_TRUE = b"A" + struct.pack(">I", 2) + b"t\1"
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        (HEADERS, table(b"x", b"T" + struct.pack(">Q", 10**14))),
+        (HEADERS, table(b"x", b"T" + struct.pack(">Q", 2**62))),
+        (HEADERS, table(b"x-y", deep_table())),
+        (HEADERS, table(b"\xff", b"t\1")),
+        (HEADERS, table(b"x-stream-offset", b"S" + struct.pack(">I", 4) + b"evil")),
+        (HEADERS, table(b"x-first-death-reason", LIST_OF_TRUE)),
+        (HEADERS, table(b"x-death", LIST_OF_TRUE)),
+        (REPLY_TO, short(b"\xff")),
+        (CORRELATION, short(b"\xff")),
+        (TIMESTAMP, struct.pack(">Q", 2**64 - 1)),
+    ],
+    ids=[
+        "year 3170843", "no year", "deep", "a name that is no UTF-8", "another offset",
+        "a list as reason", "a list as death", "reply to no UTF-8", "correlation no UTF-8", "time",
+    ],
+)  # fmt: skip
+def test_what_a_worker_writes_around_a_message_stops_no_reader(
+    new: Callable[[], Transport], rabbitmq: VirtualHost, flag: int, value: bytes
+) -> None:
+    vobox = new()
+    vobox.declare_topology([POOL])
+    vobox.open_inbox("thyme.schedd.me")
+
+    with administering(rabbitmq) as channel:
+        for key in ("event.finished", f"dead.{POOL}", "schedd.me"):
+            channel.basic_publish(WORK, key, FINISHED, OddProperties(flag, value))
+    vobox.submit(POOL, [b"1"])
+
+    records = read_all(vobox, 3)
+    assert [each.body for each in records] == [FINISHED, FINISHED, b"1"]
+    assert [each.time for each in records[:2]] == [0.0, 0.0]
+    wait_until(lambda: vobox.wait(0.1) or vobox.receive() == Mail(FINISHED), "the mail")
+    (letter,) = vobox.list_dead_letters()
+    assert letter.time == 0.0
+    assert letter.reason == "put aside by the broker: it does not say why"
 
 
 # --- the stream -----------------------------------------------------------------------------------

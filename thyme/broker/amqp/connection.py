@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 
 from pika import BasicProperties, ConnectionParameters, PlainCredentials, SelectConnection
 from pika import SSLOptions as PikaTls
+from pika import data as pika_data
 from pika.adapters.select_connection import IOLoop
 from pika.adapters.utils.connection_workflow import (
     AMQPConnectionWorkflowFailed,
@@ -71,6 +72,26 @@ T = TypeVar("T")
 
 # pika writes each failure to its log with a traceback; here it is raised as one line
 logging.getLogger("pika").setLevel(logging.CRITICAL)
+
+_decode_value: Final = pika_data.decode_value
+
+
+def _decode_any_value(encoded: bytes, offset: int) -> tuple[Any, int]:
+    """Decode a value of a message's headers, and return the offset behind it; None for an odd one.
+
+    pika raises for a time after the year 9999 and for tables a thousand deep, and the connection
+    would be lost: a worker could so keep the schedd from the stream for as long as that has it.
+    """
+    try:
+        found: tuple[Any, int] = _decode_value(encoded, offset)
+    except (ArithmeticError, OSError, ValueError, RecursionError):
+        kind, offset = encoded[offset : offset + 1], offset + 1
+        length = 4 + int.from_bytes(encoded[offset : offset + 4], "big")
+        return None, offset + (length if kind in (b"A", b"F") else 8)
+    return found
+
+
+pika_data.decode_value = _decode_any_value
 
 
 class _PikaConnection(SelectConnection):  # type: ignore[misc]

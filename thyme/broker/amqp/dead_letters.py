@@ -16,6 +16,8 @@ from .topology import DEAD, DELIVERY_LIMIT, unquote_pool
 REASON: Final = "x-thyme-reason"
 #: Bytes of a reason; the rest is cut off.
 MAX_REASON: Final = 1000
+#: Seconds since 1970 at which no calendar of Python's has a date any more.
+_YEAR_10000: Final = 253402300800
 
 _REASONS: Final = {
     "delivery_limit": f"delivered more than {DELIVERY_LIMIT} {TAKEN_TOO_OFTEN}",
@@ -30,24 +32,36 @@ def get_reason(headers: Mapping[str, Any]) -> str:
     given = headers.get(REASON)
     if isinstance(given, str):
         return given
-    first = headers.get("x-first-death-reason", "")
-    return _REASONS.get(first, f"put aside by the broker: {first or 'it does not say why'}")
+    first = headers.get("x-first-death-reason")
+    if not isinstance(first, str) or not first:
+        first = "it does not say why"
+    return _REASONS.get(first, f"put aside by the broker: {first}")
+
+
+def get_time(properties: BasicProperties) -> float:
+    """Return when a message was published, epoch seconds; 0 where it says nothing that can be."""
+    timestamp = properties.timestamp or 0
+    return float(timestamp) if timestamp < _YEAR_10000 else 0.0
 
 
 def _make_letter(method: Any, properties: BasicProperties, body: bytes) -> DeadLetter:
     headers = properties.headers or {}
     pool = unquote_pool(routing_keys.parse_dead_pool(str(method.routing_key)))
-    time = _get_time(headers, properties.timestamp)
+    time = _get_time_of_death(headers) or get_time(properties)
     return DeadLetter(body, get_reason(headers), time, pool, make_dead_letter_id(pool, body))
 
 
-def _get_time(headers: Mapping[str, Any], published: Any) -> float:
+def _get_time_of_death(headers: Mapping[str, Any]) -> float:
+    """Return when the broker put the message aside, epoch seconds; 0 where it was not the broker.
+
+    Whoever may publish dead letters may have written these headers.
+    """
     deaths = headers.get("x-death")
     if REASON not in headers and isinstance(deaths, list) and deaths:
-        died = deaths[0].get("time")
+        died = deaths[0].get("time") if isinstance(deaths[0], dict) else None
         if isinstance(died, datetime.datetime):
             return died.timestamp()
-    return float(published or 0)
+    return 0.0
 
 
 class DeadLetterQueue:

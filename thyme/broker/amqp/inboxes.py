@@ -73,7 +73,7 @@ class Inboxes:
         self._requests.pop(properties.correlation_id, None)
         self._received.append(
             Mail(
-                body, properties.reply_to or "", properties.correlation_id or "",
+                body, _get_text(properties.reply_to), _get_text(properties.correlation_id),
                 self._connection.name_sender(properties),
             )
         )  # fmt: skip
@@ -128,3 +128,8 @@ class Inboxes:
             reply_to=mail.reply_to or None, correlation_id=mail.correlation or None
         )
         self._publisher.publish(exchange, key, mail.body, properties, mandatory)
+
+
+def _get_text(value: str | bytes | None) -> str:
+    """Return a property of a message; "" for one that is absent, or no UTF-8."""
+    return value if isinstance(value, str) else ""

@@ -14,7 +14,7 @@ from typing import Any, Final
 from thyme.broker.base import Record
 
 from .connection import BasicProperties, Channel, Connection
-from .dead_letters import get_reason
+from .dead_letters import get_reason, get_time
 from .errors import make_unreachable
 from .topology import STREAM
 
@@ -133,7 +133,7 @@ class StreamReader:
             return  # the broker sends whole chunks
         key = str(method.routing_key)
         reason = get_reason(headers) if key.startswith("dead.") else ""
-        when, user = float(properties.timestamp or 0), self._connection.name_sender(properties)
+        when, user = get_time(properties), self._connection.name_sender(properties)
         record = Record(offset, when, body, key, reason, user)
         self._records.append((record, method.delivery_tag))
         self._connection.news = True
