@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 from vobox.classad.ad import Ad, convert_old_syntax
+from vobox.classad.expressions import is_number
+from vobox.classad.literals import literal_value
 from vobox.client.version import ARCH
 
-from .expressions import canonicalize, find_constant, find_constant_integer
+from .expressions import canonicalize, find_constant
 from .job_commands import Commands
 from .universe import Universe
 
@@ -77,19 +79,25 @@ def _build_disk_and_memory_clauses(requests: Ad) -> list[str]:
     clauses = []
     if "RequestDisk" not in requests:
         clauses.append("(TARGET.Disk >= DiskUsage)")
-    elif find_constant_integer(requests["RequestDisk"]) != 0:
+    elif _find_literal(requests["RequestDisk"]) != 0:
         clauses.append("(TARGET.Disk >= RequestDisk)")
     memory = requests.get("RequestMemory")
-    if memory is not None and ((number := find_constant_integer(memory)) is None or number > 1):
+    if memory is not None and ((number := _find_literal(memory)) is None or number > 1):
         clauses.append("(TARGET.Memory >= RequestMemory)")
     return clauses
 
 
 def _build_cpus_clause(requests: Ad) -> list[str]:
     cpus = requests.get("RequestCpus")
-    if cpus is None or ((number := find_constant_integer(cpus)) is not None and number <= 1):
+    if cpus is None or ((number := _find_literal(cpus)) is not None and number <= 1):
         return []
     return ["(TARGET.Cpus >= RequestCpus)"]
+
+
+def _find_literal(expression: str) -> float | None:
+    """Return the number that is written there; None for any other expression, also of numbers."""
+    value: float = literal_value(expression.strip("()"))
+    return value if is_number(value) else None
 
 
 def _build_custom_clauses(requests: Ad, mentioned: set[str], requires_gpus: bool) -> list[str]:

@@ -205,6 +205,27 @@ def test_a_comma_may_follow_a_requested_size(line: str, attribute: str, value: s
     assert make_job(line).ad[attribute] == value  # as HTCondor 25.14.1
 
 
+@pytest.mark.parametrize(
+    ("line", "clause", "asks"),
+    [
+        ("request_cpus = 1", "TARGET.Cpus", False),
+        ("request_cpus = 0.5", "TARGET.Cpus", False),
+        ("request_cpus = (1)", "TARGET.Cpus", False),
+        ("request_cpus = 1+0", "TARGET.Cpus", True),
+        ("request_cpus = ifthenelse(isUndefined(x),1,RequestCpus+2)", "TARGET.Cpus", True),
+        ("request_memory = 1", "TARGET.Memory", False),
+        ("request_memory = 0 + 1", "TARGET.Memory", True),
+        ("request_disk = 0", "TARGET.Disk", False),
+        ("request_disk = 0 * 5", "TARGET.Disk", True),
+    ],
+)
+def test_a_request_is_asked_of_the_machine_unless_it_is_written_as_next_to_nothing(
+    line: str, clause: str, asks: bool
+) -> None:
+    # as HTCondor 25.14.1
+    assert (clause in make_job(line).ad["Requirements"]) is asks
+
+
 @pytest.mark.parametrize("line", ["request_memory = 1G, 2G", "request_disk = 5,x"])
 def test_a_second_size_to_try_is_refused(line: str) -> None:
     answer = FakeSubmitHost().submit(f"{HEAD}{line}\nqueue\n")
