@@ -13,6 +13,7 @@ from thyme.protocol.mail import ACTIONS
 counts = st.integers(0, 2**63 - 1)
 numbers = st.floats(-1e290, 1e290)
 seconds = st.floats(0, 1e290)
+sizes = st.integers(0, 2**60)
 #: times of events: from 1970 to the end of the year 9999
 moments = st.floats(0, 253402300799)
 #: any text at all, surrogates too: file names need not be UTF-8
@@ -53,14 +54,14 @@ VALUES = {
     "attempt": st.integers(0, 1_000_000), "ad": st.dictionaries(texts, texts, max_size=3),
     "task": tasks,
     "worker": names, "host": names, "exit_code": st.none() | st.integers(-9, 255),
-    "signal": st.none() | st.integers(0, 64), "stdout": blobs, "stderr": blobs, "files": files,
-    "usage": st.builds(Usage, moments, moments, moments, counts, counts, counts),
+    "signal": st.none() | st.integers(1, 64), "stdout": blobs, "stderr": blobs, "files": files,
+    "usage": st.builds(Usage, moments, moments, moments, sizes, sizes, sizes),
     "hold": st.none() | holds,
     "reason": texts.map(clean_reason), "state": texts, "token": names,
     "next_cluster": counts, "run": st.booleans(),
     "wait": st.booleans(), "again": st.booleans(), "life": names,
     "force": st.booleans(), "action": st.sampled_from(ACTIONS),
-    "machine": st.none() | machines, "since": numbers, "interval": seconds, "jobs": counts,
+    "machine": st.none() | machines, "since": moments, "interval": seconds, "jobs": counts,
     "leaving": st.booleans(), "name": paths, "offset": st.integers(-1, 2**63 - 1),
     "limit": counts, "size": counts, "data": blobs,
     "event": st.builds(Held, names, job_ids, moments, holds),

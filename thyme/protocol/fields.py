@@ -22,6 +22,8 @@ from .mail import ACTIONS
 MAX_ATTEMPT = 1_000_000
 #: Seconds since 1970 at which no calendar of Python's has a date any more.
 _YEAR_10000 = 253402300800
+#: KiB, or bytes, that a run can have used: rounded up, as in its ad, they still have 64 bits.
+_MOST_USED = 2**60
 #: 18 digits fit every 64-bit integer.
 _JOB_RUN = re.compile(r"(\d{1,18})\.(\d{1,18})(?:-(\d{1,18}))?\Z", re.ASCII)
 _JOB_IDS = f"1 to {MAX_SHARING} job ids (cluster.proc, or cluster.proc-proc)"
@@ -52,11 +54,14 @@ def _check_attempt(value: Any) -> int:
     return int(value)
 
 
-def _check_signal(value: Any) -> int:
-    # 0 is HTCondor's default, SIGTERM
-    if not 0 <= check_integer(value) < signal.NSIG:
-        raise ValueError(f"a signal, 0 to {signal.NSIG - 1}")
+def _check_signal(value: Any, first: int = 1) -> int:
+    if not first <= check_integer(value) < signal.NSIG:
+        raise ValueError(f"a signal, {first} to {signal.NSIG - 1}")
     return int(value)
+
+
+def _check_kill_signal(value: Any) -> int:
+    return _check_signal(value, 0)  # HTCondor's default, SIGTERM
 
 
 def _check_text(value: Any) -> str:
@@ -242,7 +247,8 @@ def _read_usage(value: Any, _stored: BlobReader) -> Usage:
     if not isinstance(value, list) or len(value) < 7:
         raise ValueError("[user CPU, system CPU, wall, peak RSS, RSS, disk, received]")
     user_cpu, system_cpu, wall = (_limit_seconds(_check_number(each)) for each in value[:3])
-    return Usage(user_cpu, system_cpu, wall, *(check_count(each) for each in value[3:7]))
+    sizes = (min(check_count(each), _MOST_USED) for each in value[3:7])
+    return Usage(user_cpu, system_cpu, wall, *sizes)
 
 
 def _write_machine(machine: Any, _blobs: BlobWriter) -> Any:
@@ -306,7 +312,7 @@ TASK_FIELDS: dict[str, tuple[Writer, Reader]] = {
     "merge_stderr": _check_both_ways(_check_flag),
     "max_stream": _check_both_ways(check_count),
     "max_output": _check_both_ways(check_count),
-    "kill_signal": _check_both_ways(_check_signal),
+    "kill_signal": _check_both_ways(_check_kill_signal),
     "kill_grace": _check_both_ways(_check_seconds),
     "lease": _check_both_ways(_check_seconds),
     "allowed_job_duration": _check_both_ways(_check_seconds),
@@ -326,7 +332,7 @@ MESSAGE_FIELDS: dict[str, tuple[Writer, Reader]] = {
     "worker": _check_both_ways(_check_name),
     "host": _check_both_ways(_check_name),
     "exit_code": _check_unless_none(check_integer),
-    "signal": _check_unless_none(check_count),
+    "signal": _check_unless_none(_check_signal),
     "usage": (_write_usage, _read_usage),
     "stdout": _BLOB,
     "stderr": _BLOB,
@@ -342,7 +348,7 @@ MESSAGE_FIELDS: dict[str, tuple[Writer, Reader]] = {
     "life": _check_both_ways(_check_name),
     "force": _check_both_ways(_check_flag),
     "machine": (_write_machine, _read_machine),
-    "since": _check_both_ways(_check_number),
+    "since": _check_both_ways(_check_moment),
     "interval": _check_both_ways(_check_seconds),
     "jobs": _check_both_ways(check_count),
     "leaving": _check_both_ways(_check_flag),

@@ -107,7 +107,13 @@ class Sandbox:
 
     def _write(self, file: SandboxFile) -> None:
         path = self.path / file.name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        # one by one: Path.mkdir recurses over its parents, and there may be a thousand
+        missing, above = [], path.parent
+        while not above.is_dir():
+            missing.append(above)
+            above = above.parent
+        for each in reversed(missing):
+            each.mkdir()
         if file.is_directory:
             path.mkdir(exist_ok=True)
             return
@@ -231,7 +237,10 @@ class Sandbox:
         if path.name in ("", "..") or path == self.path:
             raise OSError(errno.EINVAL, "not the name of a file", name)
         # not Path.resolve: a loop of links must be an OSError at the stat below
-        real, top = (Path(os.path.realpath(each)) for each in (path, self.path))
+        try:
+            real, top = (Path(os.path.realpath(each)) for each in (path, self.path))
+        except RecursionError:  # a thousand links that lead to each other
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name) from None
         if top not in real.parents:
             raise OSError(errno.EACCES, "it is outside the scratch directory", name)
         mode = real.stat().st_mode
@@ -357,10 +366,10 @@ def _walk(directory: Path, top: Path) -> Iterator[tuple[Path, Path]]:
 
 def _is_link_to_file(entry: os.DirEntry[str], top: Path) -> bool:
     """Return whether it is a symbolic link to a regular file below ``top``."""
-    if not entry.is_symlink():
+    # what the kernel cannot follow first: a thousand links that lead to each other, for example
+    if not entry.is_symlink() or not os.path.isfile(entry.path):  # noqa: PTH113
         return False
-    target = os.path.realpath(entry.path)
-    return target.startswith(f"{os.path.realpath(top)}/") and os.path.isfile(target)  # noqa: PTH113
+    return os.path.realpath(entry.path).startswith(f"{os.path.realpath(top)}/")
 
 
 def _explain_failures(failures: Sequence[OSError | ValueError]) -> HoldReason:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import os
 import queue
 import shutil
+import subprocess
 import threading
 from pathlib import Path
 
@@ -66,16 +67,19 @@ class Trash:
             self._keep_output(path)
         except OSError as error:
             _log.warning("output of %s is lost: %s", path.name, error)
-        # A pilot may leave directories that even their owner cannot enter.
-        for top, directories, _ in os.walk(path):
-            for name in directories:
-                inner = Path(top, name)
-                if not inner.is_symlink():
-                    try:
-                        inner.chmod(0o700)
-                    except OSError:
-                        pass
-        shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(RecursionError):
+            shutil.rmtree(path, ignore_errors=True)
+        # rare: directories that even their owner cannot enter, or nested too deep for Python
+        for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+            if path.exists():
+                with contextlib.suppress(OSError):
+                    subprocess.run(
+                        [*command, "--", str(path)],
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL,
+                        check=False,
+                    )
         if path.exists():
             _log.warning("%s cannot be removed whole; the next start tries again", path)
 

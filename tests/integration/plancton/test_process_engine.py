@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -260,6 +261,20 @@ def test_half_made_and_half_removed_directories_are_cleared_at_the_next_start(
     place = Place(tmp_path)
     wait_until(lambda: not list(place.pilots.iterdir()), "an empty directory")
     place.clean()
+
+
+def test_directories_nested_a_thousand_deep_do_not_stop_the_clearing(tmp_path: Path) -> None:
+    deep = tmp_path / "pilots/.trash-plancton-worker-aaaaaa"
+    deep.mkdir(parents=True)
+    program = "import os\nfor _ in range(3000): os.mkdir('d'); os.chdir('d')"
+    subprocess.run([sys.executable, "-c", program], cwd=deep, check=True)
+    (tmp_path / "pilots/.trash-plancton-worker-bbbbbb").mkdir()
+    place = Place(tmp_path)
+    try:
+        wait_until(lambda: not list(place.pilots.iterdir()), "an empty directory")
+    finally:  # pytest could not remove it either
+        subprocess.run(["rm", "-rf", deep], check=True)
+        place.clean()
 
 
 @pytest.mark.parametrize("is_pipe", [False, True], ids=["text", "pipe"])

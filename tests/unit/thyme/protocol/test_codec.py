@@ -11,7 +11,17 @@ from tests.support.fake_schedd import submission
 from tests.support.sample_messages import example, messages, parts, put, texts
 from thyme.errors import BadMessage, UnknownVersion
 from thyme.protocol.codec import KINDS, decode, encode
-from thyme.protocol.events import HoldReason, Marker, Message, Submit, Usage, expect_kind
+from thyme.protocol.events import (
+    Evicted,
+    Finished,
+    HoldReason,
+    Marker,
+    Message,
+    NotCompleted,
+    Submit,
+    Usage,
+    expect_kind,
+)
 from thyme.protocol.fields import MESSAGE_FIELDS, TASK_FIELDS
 from thyme.protocol.job import JobId, SandboxFile, Task
 from thyme.protocol.mail import ClaimReply, Heartbeat, Waiting
@@ -216,6 +226,27 @@ def test_a_run_has_taken_as_many_seconds_as_it_can() -> None:
     odd = Usage(1e299, -1e299, 5.0)
     beat = Heartbeat("s", JobId(1, 0), 0, "w", "h", odd, life="x")
     assert expect_kind(decode(encode(beat)), Heartbeat).usage == Usage(253402300800.0, 0.0, 5.0)
+
+
+def test_sizes_have_64_bits_also_when_an_ad_rounds_them_up() -> None:
+    beat = replace(example(Heartbeat), usage=Usage(1.0, 1.0, 1.0, *[2**63 - 1] * 4))
+    read = expect_kind(decode(encode(beat)), Heartbeat).usage
+    assert read == Usage(1.0, 1.0, 1.0, *[2**60] * 4)
+
+
+@pytest.mark.parametrize("kind", [Finished, Evicted, NotCompleted])
+@pytest.mark.parametrize("number", [0, 65, 2**40])
+def test_no_program_ends_by_a_signal_that_there_is_not(kind: type[Message], number: int) -> None:
+    header, rest = parts(example(kind))
+    with pytest.raises(BadMessage, match=r"field 'signal' should be a signal, 1 to 64$"):
+        decode(put({**header, "signal": number}, rest))
+
+
+@pytest.mark.parametrize("since", [1e299, -1.0])
+def test_no_worker_waits_since_a_time_that_no_calendar_has(since: float) -> None:
+    header, rest = parts(example(Waiting))
+    with pytest.raises(BadMessage, match="field 'since' should be a time in seconds since 1970"):
+        decode(put({**header, "since": since}, rest))
 
 
 def test_an_unexpected_kind_is_reported() -> None:

@@ -176,6 +176,16 @@ def test_names_that_no_disk_takes_hold_the_job_and_not_the_node(
     assert refused.value.hold.text.startswith("Failed to write input file '")
 
 
+def test_input_lies_in_directories_as_deep_as_a_path_can_be(tmp_path: Path) -> None:
+    name = "d/" * 1500 + "file"
+
+    sandbox = filled(tmp_path, SandboxFile(name, b"x"))
+
+    assert (sandbox.path / name).read_bytes() == b"x"
+    sandbox.remove()
+    assert not sandbox.path.exists()
+
+
 @pytest.mark.parametrize(
     ("step", "file"),
     [

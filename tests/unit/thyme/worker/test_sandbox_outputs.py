@@ -210,6 +210,15 @@ def test_an_output_that_is_not_a_file_holds_the_job_and_does_not_block(
     assert text.startswith("1 total failures: first failure: ")
 
 
+def test_a_chain_of_links_longer_than_the_kernel_follows_holds_nobody_up(sandbox: Sandbox) -> None:
+    (sandbox.path / "link0").write_bytes(b"x")
+    for number in range(1, 2000):
+        (sandbox.path / f"link{number}").symlink_to(f"link{number - 1}")
+
+    assert set(outputs(sandbox, TASK)) == {f"link{number}" for number in range(41)}
+    assert held(sandbox, task("link1999"))[:2] == (12, 40)
+
+
 @pytest.mark.parametrize("asked", [None, ("big",)])
 def test_too_much_output_is_not_even_read(sandbox: Sandbox, asked: tuple[str, ...] | None) -> None:
     with (sandbox.path / "big").open("wb") as big:
