@@ -229,7 +229,8 @@ def test_a_run_has_taken_as_many_seconds_as_it_can() -> None:
 
 
 def test_sizes_have_64_bits_also_when_an_ad_rounds_them_up() -> None:
-    beat = replace(example(Heartbeat), usage=Usage(1.0, 1.0, 1.0, *[2**63 - 1] * 4))
+    most = Usage(1.0, 1.0, 1.0, *[2**63 - 1] * 4)
+    beat = Heartbeat("s", JobId(1, 0), 0, "w", "h", most, life="x")
     read = expect_kind(decode(encode(beat)), Heartbeat).usage
     assert read == Usage(1.0, 1.0, 1.0, *[2**60] * 4)
 
