@@ -55,7 +55,11 @@ _COMMON = (
 _SUBCODE = Option("subcode", 1, values=1)
 _OTHERS = (*_COMMON, replace(_SUBCODE, ignored=True))
 OPTIONS = {
-    "condor_rm": (*_OTHERS, Option("forcex", 1)),
+    "condor_rm": (
+        *_OTHERS,
+        Option("forcex", 1),
+        Option("transfer", 2, refused="no output is kept of a job that is removed"),
+    ),
     "condor_hold": (*_COMMON, _SUBCODE),
     "condor_release": _OTHERS,
     "condor_suspend": _OTHERS,
@@ -86,6 +90,8 @@ def parse(command: str, argv: Sequence[str], schedd: str) -> ActionRequest:
     for item in COMMAND_LINES[command].parse(argv):
         if isinstance(item, Word):
             words.append(item.text)
+        elif item.name in ("constraint", "addr") and item.value.startswith("-"):
+            raise EarlyExit(f"{command}: -{item.name} requires another argument\n")
         elif item.name == "constraint":
             constraints.append(_check_constraint(command, item.value))
         elif item.name == "all":

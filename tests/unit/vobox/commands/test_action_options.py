@@ -31,6 +31,9 @@ def test_a_cluster_0_is_complained_of_and_the_others_are_carried_out(queue: Queu
         ("condor_hold 5 -subcode 1x", "Invalid -subcode 1x!\n"),
         ("condor_rm -all 5", "condor_rm: can't mix -all with other constraints\n"),
         ("condor_rm -constraint 1 -all", "condor_rm: can't mix -all with other constraints\n"),
+        ("condor_rm -constraint -all", "condor_rm: -constraint requires another argument\n"),
+        ("condor_hold -addr -all", "condor_hold: -addr requires another argument\n"),
+        ("condor_rm -tr 5", "condor_rm: -tr: no output is kept of a job that is removed\n"),
         ("condor_rm -long 5", "condor_rm: -long: the answer as a ClassAd is not known here\n"),
     ],
 )
