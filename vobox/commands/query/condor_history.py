@@ -45,7 +45,13 @@ def answer(
     evaluator = Evaluator(now, charge=request.charge)
     query = _Query(
         Output(
-            evaluator, empty_list="[\n]\n", xml_gaps=("\n", "\n"), margin=0, ids=(), own_names=True
+            evaluator,
+            empty_list="[\n]\n",
+            xml_gaps=("\n", "\n"),
+            margin=0,
+            ids=(),
+            own_names=True,
+            contradiction="Error: Cannot use more than one of XML and JSON[L]\n",
         )
     )
     _parse(request, query, files)

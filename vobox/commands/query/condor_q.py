@@ -115,7 +115,8 @@ def _parse(
     request: Request, view: QueueView, evaluator: Evaluator, files: OwnerFiles | None
 ) -> _Query:
     batch = _read_setting(request.env, "CONDOR_Q_DASH_BATCH_IS_DEFAULT", True)
-    query = _Query(Output(evaluator), batch=batch)
+    both = "Error: Cannot print as both XML and JSON\n"
+    query = _Query(Output(evaluator, contradiction=both), batch=batch)
     for argument in COMMAND_LINE.parse(request.argv):
         if isinstance(argument, Word):
             query.selection.add_word(argument.text)

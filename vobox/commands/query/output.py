@@ -33,7 +33,8 @@ class Output:
     after each job, and after the head and the tail; ``margin``: by how much rows are narrower than
     what ``-wide:N`` says; ``ids``: the attributes that ``-long`` and the like print with those of
     ``-format`` and ``-af``; ``own_names``: all but ``-long`` spell what ``-attributes`` names as
-    the job does.
+    the job does; ``contradiction``: what is said of two of ``-json``, ``-jsonl`` and ``-xml``,
+    which ``-long`` does not change then; without it the last option counts.
     """
 
     def __init__(
@@ -44,8 +45,10 @@ class Output:
         margin: int = 1,
         ids: Sequence[str] = ("ClusterId", "ProcId"),
         own_names: bool = False,
+        contradiction: str = "",
     ) -> None:
         self._evaluator = evaluator
+        self._contradiction = contradiction
         self._margin = margin
         self._ids = ids
         self._own_names = own_names
@@ -108,8 +111,7 @@ class Output:
         if name == "long" and flag.letters == "new":
             raise EarlyExit("Error: -long:new is not supported here: use -long or -json\n")
         if name in _WHOLE_AD:
-            # -long:json is -json; HTCondor takes any other word for -long alone
-            self._form = flag.letters if flag.letters in _WHOLE_AD else name
+            self._take_form(name, flag.letters)
         elif name == "attributes":
             names = [word for word in re.split(r"[,\s]+", flag.values[0]) if word]
             self._attributes = [*(self._attributes or []), *names]
@@ -125,6 +127,17 @@ class Output:
         else:
             return False
         return True
+
+    def _take_form(self, name: str, letters: str) -> None:
+        form = self._form if self._contradiction else ""
+        if name != "long":
+            if form not in ("", "long", name):
+                raise EarlyExit(self._contradiction)
+            self._form = name
+        elif letters in _WHOLE_AD:  # HTCondor takes any other word for -long alone
+            self._form = letters
+        else:
+            self._form = form or name
 
     def render(self, find: Callable[[], Iterable[Ad]], measured: bool = True) -> Iterator[str]:
         """Print the jobs that ``find`` returns, piece by piece; ``measured`` as of PrintMask."""

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.fake_query_queue import FakeQueue, job, out
+from tests.support.fake_query_queue import FakeQueue, ask, job, out
 from tests.support.schedd_parts import NOW, Expression
 from vobox.classad.ad import literal
 from vobox.classad.literals import NOT_LITERAL, expression_text, literal_value
+from vobox.commands.query.condor_history import answer as condor_history
 from vobox.commands.query.condor_q import answer as condor_q
 from vobox.commands.query.formats import format_json_value
 
@@ -21,6 +22,27 @@ QUEUE = FakeQueue(
         job(2, 0, 2),
     ]
 )
+
+
+@pytest.mark.parametrize(
+    ("options", "begin"),
+    [("-json -long", "["), ("-xml -long", "<?xml"), ("-xml -long:json", "["), ("-long -json", "[")],
+)
+def test_long_changes_no_other_form(options: str, begin: str) -> None:
+    # as HTCondor 25.14.1
+    assert out(condor_q, QUEUE, *options.split()).startswith(begin)
+    if ":" not in options:
+        assert out(condor_history, FakeQueue([], [job(3, 0, 4)]), *options.split())[0] == begin[0]
+
+
+@pytest.mark.parametrize("options", ["-xml -json", "-json -xml"])
+def test_xml_and_json_contradict_each_other(options: str) -> None:
+    # as HTCondor 25.14.1
+    answer = ask(condor_q, QUEUE, *options.split())
+    assert (answer.code, answer.stderr) == (1, "Error: Cannot print as both XML and JSON\n")
+    answer = ask(condor_history, QUEUE, *options.split())
+    expected = "Error: Cannot use more than one of XML and JSON[L]\n"
+    assert (answer.code, answer.stderr) == (1, expected)
 
 
 def test_long_is_sorted_and_ends_each_ad_with_an_empty_line() -> None:
