@@ -23,6 +23,11 @@ _FORMS = {
         r"[a-z0-9][a-z0-9_-]*",
         "write small letters, digits, - and _",
     ),
+    # compose starts nothing for a profile that no service has, and says nothing
+    "COMPOSE_PROFILES": (
+        r"((monitoring|demo-ce)(,(monitoring|demo-ce))*)?",
+        "write monitoring, demo-ce, both with a comma between them, or nothing",
+    ),
     # an empty one is another name in each new container
     "NODE_NAME": _HOST,
     "VOBOX_HOST": _HOST,

@@ -89,6 +89,35 @@ def test_without_user_namespaces_it_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("node", "vobox", "wrong"),
+    [
+        ("", "amqp://vobox:secret@h", []),
+        ("amqp://worker:s-_%40@h/%2F", "amqps://vobox:s@h:5671,[::1]/v?cafile=/etc/ca.pem\n", []),
+        ("secret", "https://vobox:secret@h/", ["plancton_broker_url", "vobox_broker_url"]),
+        (
+            "amqp://worker@h/",
+            "amqp://vobox:sec/ret@h/v",
+            ["plancton_broker_url", "vobox_broker_url"],
+        ),
+    ],
+)
+def test_a_url_that_names_no_broker_is_told_and_not_shown(
+    tmp_path: Path, node: str, vobox: str, wrong: list[str]
+) -> None:
+    play = tmp_path / "play.yml"
+    text = _PLAY.format(roles=ROOT / "ansible/roles", to=tmp_path)
+    text = text.replace("site_checks_problem_tls | join", "site_checks_problem_urls | join('+')")
+    play.write_text(text)
+    values = {"plancton_broker_url": node, "vobox_broker_url": vobox}
+    done = _play(tmp_path, play, "-e", json.dumps(values))
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = (tmp_path / "said").read_text()
+    told = " is no URL of a broker: write amqps://USER:PASSWORD@HOST/VHOST"
+    assert [each.split(told)[0] for each in said.split("+") if told in each] == wrong
+    assert "secret" not in said and (wrong or not said)
+
+
+@pytest.mark.parametrize(
     ("hosts", "variable", "refused"),
     [("one,two,", "", True), ("one,", "", False)]
     + [("one,two,", f"site_tls={value}", False) for value in ("true", "false")],

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from commandline.parser import suggest
 from plancton.config.expressions import BadExpression
 from plancton.config.model import Config
 from plancton.engine import job_features
@@ -58,7 +59,17 @@ _ULIMITS = (
     "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc",
     "rss", "rtprio", "rttime", "sigpending", "stack",
 )  # fmt: skip
-_CAPABILITY = re.compile(r"-?[A-Z][A-Z0-9_]*\Z")
+#: capabilities(7), and the two words that Docker and Podman know beside them.
+_CAPABILITIES = (
+    "ALL", "DEFAULT",
+    "AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE",
+    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER", "KILL",
+    "LEASE", "LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE", "MKNOD", "NET_ADMIN",
+    "NET_BIND_SERVICE", "NET_BROADCAST", "NET_RAW", "PERFMON", "SETFCAP", "SETGID", "SETPCAP",
+    "SETUID", "SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_CHROOT", "SYS_MODULE", "SYS_NICE",
+    "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG",
+    "WAKE_ALARM",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -301,7 +312,8 @@ def _capabilities(config: Config) -> tuple[list[str], list[str]]:
     drop: list[str] = []
     for text in config.capabilities:
         name = text.removeprefix("-").upper().removeprefix("CAP_")
-        _check(_CAPABILITY, name, "is no capability")
+        if name not in _CAPABILITIES:
+            raise BadExpression(f"{text!r} is no capability{suggest(name, _CAPABILITIES)}")
         (drop if text.startswith("-") else add).append(name)
     if "DEFAULT" in add or "ALL" in add:
         return [name for name in add if name not in ("DEFAULT", *drop)], drop

@@ -137,6 +137,8 @@ def test_the_environment_overrides_env_as_in_compose(tmp_path: Path) -> None:
         ({"NODE_NAME": ""}, "write a host name"),
         ({"VOBOX_HOST": "vo box"}, "write a host name"),
         ({"IMAGES": "Build"}, "write build, pull or local"),
+        ({"COMPOSE_PROFILES": "grafana"}, "write monitoring, demo-ce, both with a comma"),
+        ({"COMPOSE_PROFILES": "monitoring, demo-ce"}, "write monitoring, demo-ce, both with a"),
         ({"TLS": "true"}, "write yes or no"),
         ({"GRAFANA_LISTEN": ""}, "write ADDRESS:PORT, as 127.0.0.1:3000 or [::1]:3000"),
         ({"GRAFANA_LISTEN": "localhost:3000"}, "write ADDRESS:PORT, as 127.0.0.1:3000 or"),

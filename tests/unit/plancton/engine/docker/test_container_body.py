@@ -245,6 +245,10 @@ def test_what_a_pilot_prints_cannot_fill_the_disk_where_we_know_how_to_say_so() 
         ("binds: ['{{ x }}:/b']", "1: binds: 'x' is undefined; known: "),
         ("devices: [/dev/a:/dev/b:x]", "1: devices: '/dev/a:/dev/b:x' is not host:container"),
         ("capabilities: ['SYS ADMIN']", "1: capabilities: 'SYS ADMIN' is no capability"),
+        (
+            "capabilities: [SETUID, '-SETUIDD']",
+            "1: capabilities: '-SETUIDD' is no capability, did you mean 'SETUID'?",
+        ),
         ("ulimits: {nofile: many}", "1: ulimits: nofile: 'many' is not a number or soft:hard"),
         ("ulimits: {nofile: '5:1'}", "1: ulimits: nofile: '5:1' has a soft limit above the hard"),
         ("ulimits: {nofile: '-1:1'}", "1: ulimits: nofile: '-1:1' has a soft limit above the hard"),
