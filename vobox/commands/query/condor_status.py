@@ -58,6 +58,8 @@ _IMPLIED: Final = {
 #: Characters that are left of a first column, as HTCondor leaves of Name and Machine.
 _NAME_WIDTH: Final = 12
 _NO_ORDER: Final = ("false", "0", "no", "none")
+#: Columns with room for the whole heading of the last one.
+_ROOM: Final = 100
 _DIGITS: Final = re.compile(r"(\d+)", re.ASCII)
 #: Numbers before texts, what has no value last; then the value, then a text's parts.
 SortKey = tuple[int, float, list[tuple[str, int]]]
@@ -88,8 +90,8 @@ def answer(
         return stream_answer(query.output.fit_rows(rows, request.env), table.warnings)
     if not query.output.is_table:
         return stream_answer(query.output.render(lambda: _pausing(ads, view)))
-    text = _render_table(query, ads, evaluator)
     width = query.output.read_width(request.env)
+    text = _render_table(query, ads, evaluator, width)
     return Answer(_fit_rows(text, width) if width else text)
 
 
@@ -213,9 +215,10 @@ def _is_named(ad: Ad, names: Set[str], view: QueueView) -> bool:
     return not names.isdisjoint((ad.text("Name").lower(), machine, machine.partition(".")[0]))
 
 
-def _render_table(query: _Query, ads: list[Ad], evaluator: Evaluator) -> str:
+def _render_table(query: _Query, ads: list[Ad], evaluator: Evaluator, width: int) -> str:
+    is_wide = query.output.is_wide
     if query.kind == "schedd":
-        return render_schedd_table(ads, query.totals_only)
+        return render_schedd_table(ads, query.totals_only, is_wide)
     if query.kind == "run":
         return render_schedd_run_table(ads, query.totals_only)
     if query.kind == "collector":
@@ -223,14 +226,17 @@ def _render_table(query: _Query, ads: list[Ad], evaluator: Evaluator) -> str:
     if query.kind in ("master", "negotiator"):
         return render_name_table(ads)
     if query.kind == "any":
-        return render_any_table(ads)
+        return render_any_table(ads, is_wide)
     if query.kind == "submitters":
         return render_submitter_table(ads, query.totals_only)
     if query.compact and query.kind in ("slots", "avail"):
         return render_compact_table(ads, evaluator, query.totals_only)
     if query.kind == "state":
-        return render_state_table(ads, evaluator, query.totals_only)
-    return render_slot_table(ads, evaluator, query.kind == "claimed", query.totals_only)
+        return render_state_table(ads, evaluator, query.totals_only, is_wide)
+    has_room = is_wide or width >= _ROOM
+    return render_slot_table(
+        ads, evaluator, query.kind == "claimed", query.totals_only, is_wide, has_room
+    )
 
 
 def _fit_rows(table: str, width: int) -> str:

@@ -31,7 +31,7 @@ OPTIONS: Final = (
     Option("autoformat", 5, GREEDY, modifiers=True, missing=_COLUMNS),
     Option("af", 2, GREEDY, modifiers=True, missing=_COLUMNS),
     Option("print-format", 2, 1, modifiers=True, missing=_FILE),
-    Option("wide", 1, modifiers=True),
+    Option("wide", 3, modifiers=True),
     Option("natural", 3, modifiers=True, ignored=True),
     Option("claimed", 2),
     Option("compact", 3),

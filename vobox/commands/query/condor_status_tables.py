@@ -25,33 +25,43 @@ _KEY_WIDTH: Final = 14
 
 
 def render_slot_table(
-    ads: list[Ad], evaluator: Evaluator, with_users: bool, totals_only: bool
+    ads: list[Ad],
+    evaluator: Evaluator,
+    with_users: bool,
+    totals_only: bool,
+    is_wide: bool,
+    has_room: bool,
 ) -> str:
     """Render a row for each slot and the totals of each platform; "" without slots.
 
-    ``with_users``: who has them, in place of state and time (``-claimed``).
+    ``with_users``: who has them, in place of state and time (``-claimed``); ``is_wide``: as
+    ``-wide`` prints it; ``has_room``: for the last column's whole heading.
     """
     if not ads:
         return ""
-    totals = "\n" + _render_totals(ads)
+    totals = "\n" + _render_totals(ads, is_wide=is_wide)
     if totals_only:
         return totals
-    lines = _render_claimed_rows(ads, evaluator) if with_users else _render_rows(ads, evaluator)
+    if with_users:
+        lines = _render_claimed_rows(ads, evaluator)
+    else:
+        lines = _render_rows(ads, evaluator, has_room)
     header, *rows = lines
     return f"{header}\n\n" + "".join(f"{row}\n" for row in rows) + totals
 
 
-def _render_rows(ads: list[Ad], evaluator: Evaluator) -> list[str]:
+def _render_rows(ads: list[Ad], evaluator: Evaluator, has_room: bool) -> list[str]:
     # as HTCondor: the numbers are not padded to the widest, only their heading is
     memory = [f"{ad.number('Memory'):6}" if "Memory" in ad else "[????]" for ad in ads]
     ages = [format_duration(evaluator.now - ad.number("EnteredCurrentActivity")) for ad in ads]
-    cells = [mem + age for mem, age in zip(memory, ages, strict=True)]
+    gap, heading = (" ", "ActivityTime") if has_room else ("", " ActvtyTime")
+    cells = [mem + gap + age for mem, age in zip(memory, ages, strict=True)]
     columns = (
         *_build_platform_columns(ads),
         _build_column("State", 9, [ad.text("State") for ad in ads], grows=True),
         _build_column("Activity", 8, [ad.text("Activity") for ad in ads]),
         ["LoadAv", *(_render_load(ad, evaluator) for ad in ads)],
-        [f"{'Mem':<{max(map(len, memory))}}  ActvtyTime", *cells],
+        [f"{'Mem':<{max(map(len, memory))}} {heading}", *cells],
     )
     return [" ".join(parts) for parts in zip(*columns, strict=True)]
 
@@ -97,10 +107,12 @@ def _render_totals(
     ads: Iterable[Ad],
     get_key: Callable[[Ad], str] = _get_platform,
     states: Sequence[str] = _STATES,
+    is_wide: bool = False,
 ) -> str:
     """Render how many slots are in each state.
 
-    ``get_key``: returns the row that counts a slot, "" for none; ``states``: the columns.
+    ``get_key``: returns the row that counts a slot, "" for none; ``states``: the columns;
+    ``is_wide``: with ``-wide``, HTCondor pads the names to the longest of them alone.
     """
     rows: dict[str, list[int]] = {}
     malformed = 0
@@ -111,7 +123,7 @@ def _render_totals(
             continue
         counts = rows.setdefault(sanitize_cell(key), [0] * len(states))
         counts[states.index(state)] += 1
-    width = max([_KEY_WIDTH, *map(len, rows)])
+    width = max([len("Total") if is_wide else _KEY_WIDTH, *map(len, rows)])
     widths = [max(len(state), 6 if state == "Drain" else 0) for state in states]
     headings = zip(states, widths, strict=True)
     lines = [f"{'':{width}} Total " + " ".join(f"{name:>{size}}" for name, size in headings), ""]
@@ -125,7 +137,7 @@ def _render_totals(
     return "".join(f"{line}\n" for line in lines)
 
 
-def render_schedd_table(ads: Iterable[Ad], totals_only: bool) -> str:
+def render_schedd_table(ads: Iterable[Ad], totals_only: bool, is_wide: bool) -> str:
     """Render name, machine and three counts for each schedd, and below them the totals."""
     rows = [_build_schedd_row(ad) for ad in ads]
     if not rows:
@@ -139,9 +151,10 @@ def render_schedd_table(ads: Iterable[Ad], totals_only: bool) -> str:
     running_jobs, idle_jobs, held_jobs = (
         sum(column) for column in zip(*(row[2:] for row in rows), strict=True)
     )
+    width = len("Total") if is_wide else _KEY_WIDTH
     totals = (
-        f"\n{'':14}{COUNTS[0]:>18} {COUNTS[1]:>18} {COUNTS[2]:>18}\n\n{'':14}\n"
-        f"{'Total':>14}{running_jobs:>18} {idle_jobs:>18} {held_jobs:>18}\n"
+        f"\n{'':{width}}{COUNTS[0]:>18} {COUNTS[1]:>18} {COUNTS[2]:>18}\n\n{'':{width}}\n"
+        f"{'Total':>{width}}{running_jobs:>18} {idle_jobs:>18} {held_jobs:>18}\n"
     )
     return totals if totals_only else listing + totals
 
@@ -196,15 +209,17 @@ def _list_names(ads: Iterable[Ad]) -> list[str]:
     return [sanitize_cell(ad.text("Name")) for ad in ads]
 
 
-def render_any_table(ads: list[Ad]) -> str:
+def render_any_table(ads: list[Ad], is_wide: bool) -> str:
     """Render the type and the name of each ad; "" without any."""
     if not ads:
         return ""
     kinds = [ad.text("MyType") for ad in ads]
-    lines = [f"{'MyType':<18} {'TargetType':<18} {'Name':<41}", ""]
-    for kind, name in zip(kinds, _list_names(ads), strict=True):
+    names = _list_names(ads)
+    width = max([41, *map(len, names)]) if is_wide else 41
+    lines = [f"{'MyType':<18} {'TargetType':<18} {'Name':<{width}}", ""]
+    for kind, name in zip(kinds, names, strict=True):
         target = "Job" if kind == "Machine" else "None"
-        lines.append(f"{kind:<18} {target:<18} {name:<41}")
+        lines.append(f"{kind:<18} {target:<18} {name:<{width}}")
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -278,7 +293,9 @@ def _describe_states(slots: Iterable[Ad]) -> str:
     )
 
 
-def render_state_table(ads: list[Ad], evaluator: Evaluator, totals_only: bool) -> str:
+def render_state_table(
+    ads: list[Ad], evaluator: Evaluator, totals_only: bool, is_wide: bool
+) -> str:
     """Render how long each slot has been in its state; then the totals. "" without slots.
 
     ``ads``: of slots; ``totals_only``: leave out the rows.
@@ -300,5 +317,7 @@ def render_state_table(ads: list[Ad], evaluator: Evaluator, totals_only: bool) -
             f"{name} {ad.number('Cpus'):<3} {ad.number('Memory'):5} {_render_load(ad, evaluator)} "
             f"[??????????] {state} {in_state:>12} {activity:<{width}}{active}\n"
         )
-    totals = "\n" + _render_totals(ads, lambda ad: ad.text("Activity"), _STATES_OF_ACTIVITIES)
+    totals = "\n" + _render_totals(
+        ads, lambda ad: ad.text("Activity"), _STATES_OF_ACTIVITIES, is_wide
+    )
     return totals if totals_only else listing + totals

@@ -22,6 +22,8 @@ from .printmask import BadExpression, PrintMask
 
 _WHOLE_AD: Final = ("long", "json", "jsonl", "xml")
 _AUTOFORMAT: Final = ("af", "autoformat")
+#: condor_status -wide:N with a greater number is laid out as -wide is.
+_ANY_WIDTH: Final = 100
 #: Characters of stdout that are made before they are sent.
 _CHUNK_SIZE: Final = 1 << 16
 
@@ -65,6 +67,11 @@ class Output:
     def is_table(self) -> bool:
         """Whether the command prints its own table."""
         return not self._form and not self._mask and self._print_format is None
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether ``-wide`` was given, with a number that counts as any."""
+        return self._width is not None and (not self._width or self._width > _ANY_WIDTH)
 
     @property
     def print_format(self) -> PrintFormat | None:

@@ -72,7 +72,9 @@ def test_wide_with_a_number_cuts_the_history_to_just_so_many_columns() -> None:
 STATUS_HEADINGS = {
     width: f"{'Name':<{left}} OpSys      Arch     State     Activity LoadAv {rest}"
     for width, left, rest in (
-        ("", 34, "Mem     ActvtyTime"), ("90", 24, "Mem     ActvtyTime"),
+        ("", 34, "Mem     ActvtyTime"), ("100", 34, "Mem     ActvtyTime"),
+        ("101", 34, "Mem    ActivityTime"), ("200", 34, "Mem    ActivityTime"),
+        ("90", 24, "Mem     ActvtyTime"),
         ("80", 14, "Mem     ActvtyTime"), ("60", 12, ""),
     )
 }  # fmt: skip
@@ -94,6 +96,23 @@ def test_names_of_slots_are_shortened_first(width: str) -> None:
     assert rows[4] == (
         "               Total Owner Claimed Unclaimed Matched Preempting  Drain Backfill BkIdle"
     )
+
+
+@pytest.mark.parametrize("option", ["-wide", "-wide:200"])
+def test_a_wide_table_of_slots_has_the_whole_heading_and_narrow_totals(option: str) -> None:
+    # as HTCondor 25.14.1
+    machines = [ad for ad in POOL.machines if ad.text("Name").startswith("slot1_9@")]
+    lines = ask(condor_status, FakeQueue(machines=machines), option).stdout.splitlines()
+
+    assert lines[0].endswith(" LoadAv Mem    ActivityTime")
+    assert len(lines[2]) == len(lines[0])
+    assert lines[4:] == [
+        "             Total Owner Claimed Unclaimed Matched Preempting  Drain Backfill BkIdle",
+        "",
+        "X86_64/LINUX     1     0       0         1       0          0      0        0      0",
+        "",
+        "       Total     1     0       0         1       0          0      0        0      0",
+    ]
 
 
 @pytest.mark.parametrize("argv", [["-wide"], ["-total"], ["-af", "Name"], ["-schedd", "-total"]])
