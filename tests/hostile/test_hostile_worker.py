@@ -144,6 +144,19 @@ def test_a_flood_of_mail(site: Site, line: Transport) -> None:
     assert len(site.schedd.said()) - before < 100_000, "a line for each"
 
 
+def test_bytes_that_take_long_to_read_many_times(site: Site, line: Transport) -> None:
+    job = site.wait_for_job()
+    body = codec.encode(site.finished(job, worker="x", stdout=bytes(100_000_000)))
+    assert len(body) < 1_000_000
+    line.record([codec.encode(site.started(job))])
+    others = body.replace(site.schedd.name.encode(), b"x" * len(site.schedd.name))
+    line.record([body, others] * 50)
+    inbox = make_schedd_inbox_name(site.schedd.name)
+    for _ in range(100):
+        line.send_unconfirmed(inbox, Mail(body))
+    site.honest.check()
+
+
 def test_files_that_the_job_did_not_ask_for(site: Site, line: Transport) -> None:
     job = site.wait_for_job("transfer_output_files = result")
     files = tuple(

@@ -84,7 +84,7 @@ def summarize_letter(letter: DeadLetter) -> DeadLetterSummary:
     """Summarize a dead letter."""
     schedd = job = ""
     try:
-        message = codec.decode(letter.body)
+        message = codec.decode(letter.body, with_files=False)
     except BadMessage:
         pass  # that is why it is here
     else:

@@ -80,7 +80,7 @@ class BlobReader:
     """Reads the bytes after the header."""
 
     def __init__(self, data: memoryview, wanted: bool = True) -> None:
-        """``wanted``: False for a reader that needs the header only; all bytes are then empty."""
+        """``wanted``: False for a reader that needs the header only: all bytes are then zeros."""
         self.data = data
         self._wanted = wanted
         self.left = MAX_INFLATED
@@ -91,8 +91,6 @@ class BlobReader:
         """Return the bytes at a place of the header; raises ValueError."""
         if not isinstance(place, dict):
             raise ValueError("the place of some bytes")
-        if not self._wanted:
-            return b""
         start, size = check_count(place.get("at")), check_count(place.get("size"))
         piece = self.data[start : start + size]
         if len(piece) != size:
@@ -106,6 +104,8 @@ class BlobReader:
         self.left -= raw
         if self.left < 0:
             raise ValueError(f"less than {MAX_INFLATED} bytes in all")
+        if not self._wanted:
+            return bytes(raw)
         try:
             inflater = zlib.decompressobj()
             data = inflater.decompress(piece, raw + 1)

@@ -27,7 +27,7 @@ from typing import Any, Final
 from thyme.errors import BadMessage, MessageTooLarge, UnknownVersion
 
 from .blobs import MAX_SIZE, BlobReader, BlobWriter, Deflated
-from .events import IN_STREAM, SHARED_KINDS, Message, Recorded, Submit
+from .events import IN_STREAM, SHARED_KINDS, Message
 from .fields import MESSAGE_FIELDS, TASK_FIELDS, Reader, Writer
 from .job import Task
 from .mail import BY_MAIL
@@ -139,11 +139,12 @@ def encode(message: Message, deflated: Deflated | None = None) -> bytes:
     return b"".join([line, b"\n", *blobs.parts])
 
 
-def decode(data: bytes, with_input: bool = True) -> Message:
+def decode(data: bytes, with_files: bool = True) -> Message:
     """Decode a message; raises BadMessage or UnknownVersion, never anything else.
 
-    ``with_input``: False leaves a task's files empty, for a reader that does not run it:
-    inflating them is most of the work.
+    ``with_files``: False leaves all files and output that are deflated as zeros of their length,
+    for a reader that does not look into them: inflating them is most of the work, and of a message
+    that somebody else made for that it is a second's.
     """
     if len(data) > MAX_SIZE:
         raise MessageTooLarge(f"a message of {len(data)} bytes; the limit is {MAX_SIZE}")
@@ -165,6 +166,6 @@ def decode(data: bytes, with_input: bool = True) -> Message:
     if cls is None:
         raise BadMessage(f"unknown kind of message {reprlib.repr(kind)}")
     rest = memoryview(data)[end + 1 if end >= 0 else len(data) :]
-    stored = BlobReader(rest, with_input or kind not in (Submit.kind, Recorded.kind))
+    stored = BlobReader(rest, with_files)
     names = FIELD_NAMES[cls]
     return cls(**_decode_fields(header, ALL_FIELDS, stored, cls.kind, names))

@@ -130,7 +130,7 @@ class ClaimClient:
 
 def _read(mail: Mail) -> ClaimReply | None:
     try:
-        message = codec.decode(mail.body)
+        message = codec.decode(mail.body, with_files=False)
     except BadMessage as error:
         log.warning("the reply to a claim is not understood, and ignored: %s", error)
         return None

@@ -144,7 +144,7 @@ class RunMonitor:
 
     def _handle_mail(self, transport: Transport, mail: Mail) -> None:
         try:
-            message = codec.decode(mail.body)
+            message = codec.decode(mail.body, with_files=False)
         except BadMessage as error:
             log.warning("mail not understood: %s", error)
             return

@@ -89,7 +89,7 @@ class FormerConnection:
 def _is_reply(mail: Mail) -> bool:
     """Return whether it is a schedd's; else it is the claim, returned: the inbox is gone."""
     try:
-        return isinstance(codec.decode(mail.body), ClaimReply)
+        return isinstance(codec.decode(mail.body, with_files=False), ClaimReply)
     except BadMessage as error:
         log.warning("the answer of the schedd of the same name is not understood: %s", error)
         return True

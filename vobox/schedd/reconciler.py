@@ -355,7 +355,7 @@ class Reconciler:
         if action.leaves:
             return None
         try:
-            result = expect_kind(codec.decode(body), Finished)
+            result = expect_kind(codec.decode(body, with_files=False), Finished)
         except BadMessage:
             return None  # which is said when it is delivered
         return NotCompleted(

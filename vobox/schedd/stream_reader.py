@@ -396,6 +396,8 @@ class StreamReader:
                         self._apply(event, record, replaying)
             except (sqlite3.Error, OSError):
                 raise
+            except BadMessage as error:
+                self._skip(record, str(error))
             except Exception as error:
                 # one bad record must not stop all others, now and at every start
                 if is_worth_a_line(self._state.stream.unreadable + 1):
@@ -404,10 +406,11 @@ class StreamReader:
 
     def _decode(self, record: Record) -> Message | None:
         """Return the record's message; None where its sender may not write that."""
-        message = codec.decode(record.body, with_input=False)
+        kind = parse_kind(record.key)
+        message = codec.decode(record.body, with_files=kind == StoredMessage.kind)
         if parse_dead_pool(record.key):
             return read_dead_letter(message, record.reason, record.time)
-        if parse_kind(record.key) == message.kind:
+        if kind == message.kind:
             return message
         self._count_forged(record, f"came as {record.key!r} and says that it is {message.kind!r}")
         return None
@@ -493,6 +496,10 @@ class StreamReader:
             if not replaying:  # else its beginning was forgotten, or a snapshot of it follows
                 log.error("%s of job %s, which the stream does not know", event.kind, event.job)
             return
+        if isinstance(event, Finished) and before is not None and job.ended > before.ended:
+            codec.decode(
+                body
+            )  # only now: anybody can report ends, of output that takes long to read
         job.version += 1
         if before is None:
             job.recorded = record.offset

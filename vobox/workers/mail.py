@@ -216,7 +216,8 @@ class WorkerMail:
 
     def _decode(self, mail: Mail) -> Message | None:
         try:
-            return codec.decode(mail.body)
+            # what nobody asked for may be made to take long
+            return codec.decode(mail.body, with_files=mail.correlation in self._awaited)
         except BadMessage as error:
             self._unreadable += 1
             if self._unreadable & (self._unreadable - 1) == 0:  # the 1st, 2nd, 4th, 8th, ...

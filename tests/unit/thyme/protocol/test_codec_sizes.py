@@ -100,6 +100,17 @@ def test_the_same_bytes_cannot_be_named_twice(packed: dict[str, int]) -> None:
         decode(put(header, stored))
 
 
+def test_output_that_nobody_looks_into_is_not_inflated() -> None:
+    whole = encode(result(stdout=b"x" * 1_000_000, stderr=b"abc"))
+    odd = whole[:-200] + b"?" * 200
+
+    read = decode(odd, with_files=False)
+
+    assert isinstance(read, Finished) and read.stdout == bytes(1_000_000)
+    with pytest.raises(BadMessage):
+        decode(odd)
+
+
 @pytest.mark.parametrize("time", [1e200, -1.0, 253402300800])
 def test_a_time_without_a_date_is_refused(time: float) -> None:
     header, rest = parts(result())

@@ -197,6 +197,19 @@ def test_records_that_nobody_can_read_are_passed_over_and_counted(
     assert "stream record 2 cannot be read and is passed over (1 so far)" in caplog.text
 
 
+def test_an_end_whose_output_cannot_be_read_ends_nothing(bench: ScheddHarness) -> None:
+    e = Events()
+    bench.submit(e.submit())
+    bench.record(e.started())
+    body = codec.encode(e.finished(stdout=b"x" * 5000))
+    bench.transport.record([body[:-9] + b"corrupted"])
+    bench.settle()
+    assert (bench.job().status, bench.state.stream.unreadable) == (2, 1)
+    bench.transport.record([body])
+    bench.settle()
+    assert bench.job().status == 4
+
+
 def test_a_flood_of_records_that_nobody_can_read_does_not_fill_the_log(
     bench: ScheddHarness, caplog: pytest.LogCaptureFixture
 ) -> None:

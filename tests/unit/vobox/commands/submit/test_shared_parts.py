@@ -220,7 +220,11 @@ def test_who_does_not_run_a_job_need_not_inflate_its_input() -> None:
     )
     sent = Submit("s", JobId(7, 0), 0.0, "p", 1, 1, 0, dict(job.ad.pairs()), job.task, life="a1")
 
-    read = codec.decode(codec.encode(sent), with_input=False)
+    read = codec.decode(codec.encode(sent), with_files=False)
 
-    empty = tuple(replace(file, data=b"") for file in job.task.files)
-    assert read == replace(sent, task=replace(job.task, files=empty))
+    assert isinstance(read, Submit)
+    files = {file.name: file.data for file in read.task.files}
+    assert files == {file.name: file.data for file in job.task.files} | {"big": bytes(5000)}
+    assert replace(read, task=replace(read.task, files=())) == replace(
+        sent, task=replace(job.task, files=())
+    )
