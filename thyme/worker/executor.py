@@ -29,12 +29,10 @@ from thyme.protocol.job import Task
 
 from . import processes
 from .ipc_objects import remove_ipc_objects
-from .private_temporaries import find_place
 from .sandbox import JOB_AD, MACHINE_AD, STDERR, STDOUT, Sandbox
 from .start_errors import CannotStart, one_line, translate_start_error
 from .usage import UsageMeter
 from .users import JobUser
-from .work_directory import remove_scratch
 
 #: Machine/Job Features (HSF-TN-2016-02), and until when the pilot may expect to live.
 FEATURES = ("MACHINEFEATURES", "JOBFEATURES", "PLANCTON_LIFE")
@@ -76,7 +74,6 @@ class Execution:
         self._task = task
         self._clock = clock
         self._user = sandbox.user
-        self._temporaries = find_place(sandbox.path)
         self._received = sandbox.received
         self._started = clock()
         self._next_look = self._started + FIRST_LOOK
@@ -192,7 +189,6 @@ class Execution:
             raise RuntimeError("clean_up before the end of the job")
         processes.kill_descendants(self._user)
         remove_ipc_objects(self._user)
-        self._remove_temporaries()
         self._meter.measure_end()
         first, meter = self._outcome.usage, self._meter
         usage = Usage(
@@ -200,10 +196,6 @@ class Execution:
             self._received,
         )  # fmt: skip
         return replace(self._outcome, usage=usage)
-
-    def _remove_temporaries(self) -> None:
-        if self._temporaries.exists():
-            remove_scratch(self._temporaries, JobUser())
 
     def _signal(self, number: int) -> None:
         """Send a signal to the job's own process group, as a terminal or HTCondor would."""

@@ -34,6 +34,7 @@ from thyme.protocol.job import (
     Task,
 )
 
+from .private_temporaries import find_place
 from .start_errors import one_line, translate_start_error
 from .streams import Streams
 from .users import JobUser
@@ -282,9 +283,13 @@ class Sandbox:
     def clear_streams(self) -> bool:
         """Empty the streams; False where the job left anything else in the directory.
 
+        Its own temporary directories are removed, also those of a job that could not start: else
+        the next one would have none.
+
         A directory and two files are more work to make and to remove than a short job is to run:
         ext4 looks at every inode that was given back within the last five seconds.
         """
+        self._remove_temporaries()
         try:
             with self.user.acting():
                 if self._list_names() != self._streams.get_names():
@@ -318,7 +323,12 @@ class Sandbox:
     def remove(self) -> None:
         """Remove the scratch directory, whatever the job did to it."""
         self._streams.close()
+        self._remove_temporaries()
         remove_scratch(self.path, self.user)
+
+    def _remove_temporaries(self) -> None:
+        if (place := find_place(self.path)).exists():
+            remove_scratch(place, JobUser())
 
 
 def _get_identity(status: os.stat_result) -> tuple[int, ...]:

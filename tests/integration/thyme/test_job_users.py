@@ -248,3 +248,23 @@ def test_a_job_finds_and_leaves_nothing_in_temporary_directories(
     assert left == []
     for directory in ("/tmp", "/var/tmp", "/dev/shm"):
         assert not (Path(directory) / name).exists()
+
+
+@pytest.mark.root
+def test_a_job_has_temporary_directories_of_its_own_also_after_one_that_could_not_start(
+    site: HostileSite,
+) -> None:
+    if subprocess.run(["unshare", "--mount", "true"]).returncode:
+        pytest.skip("no mount namespaces here")
+    left = Path(f"/tmp/left-{os.getpid()}")
+    site.submit(
+        Task("/no/such/program"), Task("/bin/sh", arguments=("-c", f"touch {left}; echo ran"))
+    )
+    worker = site.start(0, "--max-jobs=2", THYME_URL_FILE=str(site.url_file))
+    worker.communicate(timeout=60)
+    try:
+        ends = [each for each in site.told() if isinstance(each, Finished)]
+        assert [each.stdout for each in ends] == [b"", b"ran\n"]
+        assert not left.exists()
+    finally:
+        left.unlink(missing_ok=True)
