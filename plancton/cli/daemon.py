@@ -16,6 +16,7 @@ from plancton.daemon import logs, process
 from plancton.daemon.admin_mode import AdminFlags
 from plancton.daemon.lock import running_pid
 from plancton.errors import AlreadyRunning, ExitCode, PlanctonError
+from plancton.model import Mode
 from plancton.paths import Paths, is_url
 
 from .document import read_document
@@ -92,7 +93,10 @@ def _print_hindrances(paths: Paths, document: dict[str, Any]) -> None:
     since = AdminFlags(paths.rundir).find_drain_start()
     if since is not None:
         asked = time.strftime("%Y-%m-%d %H:%M", time.localtime(since))
-        print(f"the node drains since {asked}: `planctonctl resume` ends that")
+        # by now it may have ended and taken its flag away
+        stops = document["mode"] == Mode.DRAIN_STOP.value
+        ends = ", and the daemon ends after the last pilot" if stops else ""
+        print(f"the node drains since {asked}{ends}: `planctonctl resume` ends that")
     if document["engine"]["problem"]:
         print(f"the engine does not answer yet: {document['engine']['problem']}")
 

@@ -63,7 +63,7 @@ class AdminFlags:
         return value if 0 < value < _LAST_MOMENT else None
 
     def drain(self, *, then_stop: bool = False, deadline: float | None = None) -> None:
-        """Ask for a drain, and for the daemon's end after the last pilot if ``then_stop``.
+        """Ask for a drain, and for the daemon's end after the last pilot only if ``then_stop``.
 
         Pilots are told of ``deadline``, in seconds since 1970; who asks ends them then.
         """
@@ -71,6 +71,8 @@ class AdminFlags:
             # First, so that no pass in between sees a plain drain and a resumed stop later.
             _set(self._stop)
         _set(self._drain, "" if deadline is None else f"{deadline:.0f}\n")
+        if not then_stop:
+            _clear(self._stop)
 
     def force_stop(self) -> None:
         """Ask for the end of every pilot and of the daemon."""

@@ -135,6 +135,25 @@ def test_start_says_that_the_node_drains(node: Node) -> None:
     assert node.ctl("stop").returncode == 0
 
 
+def test_start_says_that_the_daemon_ends_again_after_a_drain_stop(node: Node) -> None:
+    node.configure()
+    assert node.ctl("drain-stop").returncode == 0
+    done = node.ctl("start")
+    assert done.returncode == 0, done.stderr
+    assert ", and the daemon ends after the last pilot: `planctonctl resume` ends" in done.stdout
+
+
+def test_a_drain_after_a_drain_stop_lets_the_daemon_go_on(node: Node) -> None:
+    node.configure()
+    node.nodaemon()
+    node.wait_for(3)
+    assert node.ctl("drain-stop").returncode == 0
+    wait_until(lambda: node.published().get("mode") == "drain-stop", "it", state=node.log)
+    assert node.ctl("drain").returncode == 0
+    wait_until(lambda: node.published().get("mode") == "drain", "a drain", state=node.log)
+    assert node.ctl("resume").returncode == 0
+
+
 def test_drain_with_wait_returns_after_the_last_pilot_and_says_how_many_run(node: Node) -> None:
     node.configure(main_sleep=0.2)
     node.nodaemon()
