@@ -51,7 +51,7 @@ class LogEvent:
             self.time = calendar.timegm(when) if head.group(14) else int(time.mktime(when))
         except OverflowError:
             raise ValueError(text) from None
-        self._fraction = head.group(13) or ""
+        self.fraction = head.group(13) or ""
         self.body = text[head.end() :].lstrip(" ")
 
     @property
@@ -64,7 +64,7 @@ class LogEvent:
         when = time.gmtime(self.time) if utc else time.localtime(self.time)
         date = time.strftime("%Y-%m-%d %H:%M:%S" if iso else "%m/%d %H:%M:%S", when)
         if fraction:
-            date += ((self._fraction or ".") + "000")[:4]
+            date += ((self.fraction or ".") + "000")[:4]
         head = "%03d (%03d.%03d.%03d) " % (self.number, *self.id)
         return head + date + ("Z " if utc else " ") + self.body + "...\n"
 

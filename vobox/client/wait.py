@@ -6,10 +6,12 @@ was waited for has come, with ``-wait 0`` and ``-allevents`` also at the end of
 the file.
 """
 
+import json
 import sys
 import time
 
 from .client import keep_standard_streams, write
+from .log_attributes import read_event
 from .user_log import CommandExit, LogEvent, open_log, read_log
 from .version import VERSION_TEXT
 
@@ -26,7 +28,7 @@ Where options are:
     -status           Show job start and terminate info
     -echo[:<fmt>]     Echo log events relevant to [job-number]
        optional <fmt>: ISO_DATE (dates with the year), UTC (time as UTC time),
-       SUB_SECOND (parts of a second), separated by commas
+       SUB_SECOND (parts of a second), JSON (each event as an object), separated by commas
     -num <number>     Wait for this many jobs to end (default is all jobs)
     -wait <seconds>   Wait no more than this time (default is unlimited)
     -allevents        Continue on even if all jobs have ended.
@@ -44,7 +46,7 @@ class WaitOptions:
         self.log = ""
         self.job = (-1, -1, -1)  # type: tuple[int, ...]
         self.status = self.debug = self.echo = self.allevents = False
-        self.iso = self.utc = self.fraction = False
+        self.iso = self.utc = self.fraction = self.json = False
         self.number = 0
         #: wait for events of this number instead, and for how many
         self.event_id, self.event_count = 0, 1
@@ -123,9 +125,11 @@ def _parse_echo(options: WaitOptions, form: str) -> None:
     options.echo = True
     for name in form.upper().replace(",", " ").split():
         is_wanted, name = not name.startswith("!"), name.lstrip("!")
-        if name in ("XML", "JSON") and is_wanted:
-            text = "-echo:%s: events are echoed as text alone here\n" % form
+        if name == "XML" and is_wanted:
+            text = "-echo:%s: events are echoed as text or JSON here\n" % form
             raise CommandExit(1, "", text)
+        if name == "JSON":
+            options.json = is_wanted
         if name in ("ISO_DATE", "LEGACY"):
             options.iso = is_wanted == (name == "ISO_DATE")
         if name == "UTC" or (name == "LEGACY" and is_wanted):
@@ -177,7 +181,7 @@ class JobCounter:
         if any(ask not in (-1, have) for ask, have in zip(options.job, event.id)):
             return
         if options.echo:
-            _print(event.format(options.iso, options.utc, options.fraction))
+            _print(_format(event, options))
         word = _STATUS.get(event.number)
         if event.number == EXECUTING:
             host = event.body.partition("\n")[0].partition("host: ")[2]
@@ -244,6 +248,13 @@ def wait(options: WaitOptions) -> None:
         if until is not None and time.monotonic() >= until:
             watch.exit_late()
         time.sleep(PAUSE if until is None else min(PAUSE, max(0.0, until - time.monotonic())))
+
+
+def _format(event: LogEvent, options: WaitOptions) -> str:
+    if not options.json:
+        return event.format(options.iso, options.utc, options.fraction)
+    attributes = read_event(event.format(True, options.utc, bool(event.fraction)))
+    return json.dumps(attributes, indent=2, ensure_ascii=False) + "\n"
 
 
 def _print(text: str) -> None:

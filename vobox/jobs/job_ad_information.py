@@ -10,8 +10,7 @@ from typing import Final
 
 from vobox.classad.ad import Ad, literal
 from vobox.classad.literals import NOT_LITERAL, literal_value
-
-from .user_log_xml import read_event
+from vobox.client.log_attributes import read_event
 
 #: HTCondor's names of the events that 028 follows.
 _TRIGGERS: Final = {
@@ -34,7 +33,13 @@ def format_job_ad_information(text: str, ad: Ad) -> str:
     if event is None or not isinstance(number, int) or number not in _TRIGGERS:
         return ""
     # an ad has an attribute once, however often and in whatever case it is named
-    found = Ad({n: literal(value) for n, value in event.items() if not isinstance(value, dict)})
+    found = Ad(
+        {
+            n: literal(value)
+            for n, value in event.items()
+            if isinstance(value, (bool, int, float, str))
+        }
+    )
     for name in names:
         if name in ad and literal_value(ad[name]) is not NOT_LITERAL:
             found[name] = ad[name]

@@ -1,5 +1,6 @@
 """condor_wait: texts, streams and exit codes on logs that are there, grow, or are none."""
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -138,6 +139,37 @@ def test_one_may_wait_for_events_of_a_number(
     assert said(run(*argv, "-log", log)) == (stdout, "", code)
 
 
+def test_events_are_echoed_as_json_objects(log: Path) -> None:
+    # as HTCondor 25.14.1, whose attributes are in another order
+    log.write_text(
+        "000 (007.001.000) 2026-11-29 10:00:27 Job submitted from host: <1&alias=vm>\n"
+        "    häß\n...\n"
+        "012 (007.001.000) 2026-11-29 10:00:28 Job was held.\n"
+        '\tsays "no"\n\tCode 1 Subcode 0\n...\n'
+        "099 (007.001.000) 2026-11-29 10:00:28.5 Some event of the future\n...\n"
+        "009 (007.001.000) 2026-11-29 10:00:29 Job was aborted.\n\tvia x\n...\n"
+    )
+    ends = run("-echo:JSON", log).stdout.split("}\n")
+    events = [json.loads(text + "}") for text in ends[:-1]]
+
+    assert ends[-1] == DONE
+    assert '{\n  "MyType": "SubmitEvent",\n' in ends[0] and "häß" in ends[0]
+    own = {"Cluster": 7, "Proc": 1, "Subproc": 0}
+    times = [f"2026-11-29T10:00:{second}" for second in ("27", "28", "28.500", "29")]
+    assert [event.pop("EventTime") for event in events] == times
+    assert events == [
+        {"MyType": "SubmitEvent", "EventTypeNumber": 0, **own, "SubmitHost": "<1&alias=vm>",
+         "LogNotes": "häß"},
+        {"MyType": "JobHeldEvent", "EventTypeNumber": 12, **own, "HoldReason": 'says "no"',
+         "HoldReasonCode": 1, "HoldReasonSubCode": 0},
+        {"MyType": "FutureEvent", "EventTypeNumber": 99, **own,
+         "EventHead": "Some event of the future"},
+        {"MyType": "JobAbortedEvent", "EventTypeNumber": 9, **own, "Reason": "via x"},
+    ]  # fmt: skip
+    assert "T10:00:27Z" in run("-echo:JSON,UTC", log).stdout
+    assert run("-echo:JSON,!JSON", log).stdout.startswith("000 (007.001.000) 11/29 ")
+
+
 @pytest.mark.parametrize("option", ["-attach", "-a", "--allevents", "--echo:foo", "-status"])
 def test_options_are_known_in_the_forms_of_htcondor(log: Path, option: str) -> None:
     assert run(option, log).returncode == 0
@@ -265,7 +297,7 @@ def test_a_file_that_is_no_log_is_explained(tmp_path: Path, make: object, text: 
         (["-log"], "-log requires an argument\n" + wait.USAGE, 1),
         (["-event-id:2"], "-event-id requires an id\n" + wait.USAGE, 1),
         (["-event", "1", "l"], wait.USAGE, 1),
-        (["-echo:XML", "l"], "-echo:XML: events are echoed as text alone here\n", 1),
+        (["-echo:XML", "l"], "-echo:XML: events are echoed as text or JSON here\n", 1),
     ],
 )  # fmt: skip
 def test_a_wrong_command_line_is_explained(argv: list[str], text: str, code: int) -> None:

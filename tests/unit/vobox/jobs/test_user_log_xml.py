@@ -8,8 +8,9 @@ import pytest
 from tests.support.schedd_parts import NOW, USAGE, Events, ad_of
 from thyme.protocol.events import HoldReason, Machine, Usage
 from thyme.protocol.job import JobId
+from vobox.client.log_attributes import read_event
 from vobox.jobs import user_log_events
-from vobox.jobs.user_log_xml import convert_to_xml, read_event
+from vobox.jobs.user_log_xml import convert_to_xml
 
 JOB = JobId(38, 2)
 MACHINE = Machine(4, 2000, 10**6, "X86_64", "LINUX", "Debian12")
