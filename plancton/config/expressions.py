@@ -45,6 +45,8 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Compute one operation on numbers; raises BadExpression for the rest."""
+        if isinstance(left, Undefined) or isinstance(right, Undefined):
+            return super().call_binop(context, operator, left, right)  # raises, with the name
         # "x" * 10**9 and 9**9**9 are how arithmetic alone can hang or fill a daemon.
         if not all(isinstance(value, (int, float)) for value in (left, right)):
             raise BadExpression(f"{operator!r} is for numbers")
@@ -147,6 +149,7 @@ def _one_line(error: Exception, names: Mapping[str, object]) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     text = re.sub(r"'?end of print statement'?", "'}}'", text)
     text = re.sub(r"'?end of template'?", "end of the expression", text)
+    text = text.replace("chunk after expression", "there is more after the expression's end")
     if "is undefined" in text:
         text += f"; known: {', '.join(sorted(names))}"
     return text

@@ -27,6 +27,8 @@ def check_health(settings: Settings) -> Tuple[int, str]:
     problem = find_problem(settings, status) or find_schedd_problem(settings)
     if problem or status is None:
         return 1, problem
+    if status["state"] == "none":
+        return 0, "healthy: the schedd answers; no CE is kept running (CE=none)"
     return 0, "healthy: the schedd answers; CE %s %s" % (settings.kind, status["state"])
 
 

@@ -55,7 +55,8 @@ def test_4_a_directory_that_is_not_there(site: WorkerSite) -> None:
     site.url = f"sqlite://{site.path}/none/broker.db"
 
     assert refused(site).startswith(
-        f"thyme-worker: cannot use the broker {site.path}/none/broker.db: [Errno 2] No such file"
+        f"thyme-worker: cannot use the broker {site.path}/none/broker.db: there is no directory "
+        f"{site.path}/none"
     )
 
 
@@ -76,7 +77,7 @@ def test_4_another_users_broker(site: WorkerSite) -> None:
 
     last = refused(site, user=65534)
 
-    assert f"cannot use the broker {site.file}: [Errno 13] Permission denied" in last
+    assert f"cannot use the broker {site.file}: Permission denied" in last
     assert site.kinds() == []
 
 

@@ -193,6 +193,10 @@ def test_every_problem_is_reported_in_a_line_of_its_own() -> None:
         ("main_sleep: 3\nmain_sleep: 4", "2: main_sleep is given twice (first in line 1)"),
         ("max_docks: ncpu - 2", "1: max_docks: cannot compute 'ncpu - 2': 'ncpu' is undefined; "
          "known: max_dock_mem, max_dock_swap, ncpus, ram_bytes, swap_bytes"),
+        ("max_docks: memory * 0.5", "1: max_docks: cannot compute 'memory * 0.5': 'memory' is "
+         "undefined; known: max_dock_mem, max_dock_swap, ncpus, ram_bytes, swap_bytes"),
+        ("max_docks: ncpus 2", "1: max_docks: cannot compute 'ncpus 2': there is more after the "
+         "expression's end"),
         ("max_docks: ncpus -", "1: max_docks: cannot compute 'ncpus -': unexpected end of "
          "the expression"),
         ("max_docks: 1 / swap_bytes", "1: max_docks: cannot compute '1 / swap_bytes': division "

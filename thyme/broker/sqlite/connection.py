@@ -51,7 +51,10 @@ class Connection:
                 undo.callback(os.close, self._write_lock)
             except OSError as error:
                 kind = BrokerUnreachable if error.errno in _PASSING else BrokerRefused
-                raise kind(f"cannot use the broker {path}: {error}") from error
+                why = error.strerror or str(error)
+                if isinstance(error, FileNotFoundError):
+                    why = f"there is no directory {Path(path).parent}"
+                raise kind(f"cannot use the broker {path}: {why}") from error
             try:
                 self._db = open_database(path)
             except sqlite3.Error as error:

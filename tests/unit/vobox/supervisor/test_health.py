@@ -24,6 +24,25 @@ def test_a_vobox_whose_ce_runs_is_healthy(tmp_path: Path, state: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "state", "line"),
+    [
+        ("none", "none", "healthy: the schedd answers; no CE is kept running (CE=none)"),
+        ("none", "runs", "healthy: the schedd answers; CE none runs"),
+        ("demo", "ended with 0", "healthy: the schedd answers; CE demo ended with 0"),
+    ],
+)
+def test_a_healthy_vobox_says_what_its_ce_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, state: str, line: str
+) -> None:
+    monkeypatch.setattr(health, "find_schedd_problem", lambda _settings: "")
+    settings = make_settings(tmp_path, CE=kind)
+    status = {"pid": os.getpid(), "state": state, "problem": "", "renewal_problem": ""}
+    Path(settings.directory).mkdir(parents=True, exist_ok=True)
+    (Path(settings.directory) / STATUS_FILE).write_text(json.dumps(status))
+    assert health.check_health(settings) == (0, line)
+
+
+@pytest.mark.parametrize(
     ("state", "problem", "line"),
     [
         ("waiting for the schedd", "", "waiting for the schedd"),
