@@ -63,7 +63,10 @@ class Reporter:
             # late: most nodes have no use for it
             from .prometheus import Newest, Page
         except ImportError:
-            return "the Python package prometheus_client is not installed"
+            return (
+                "the Python library 'prometheus_client' is not installed; "
+                "install plancton-grid with the extra `prometheus`, which brings it"
+            )
         newest = Newest(self._namespace, self._series, known, self._wall)
         try:
             self._page = Page(newest, address)

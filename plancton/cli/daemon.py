@@ -89,7 +89,7 @@ def start(paths: Paths, arguments: argparse.Namespace) -> int:
 
 
 def _print_hindrances(paths: Paths, document: dict[str, Any]) -> None:
-    """Say at once why a daemon that works starts no pilot."""
+    """Say at once why a daemon that works starts no pilot, or does not do all it should."""
     since = AdminFlags(paths.rundir).find_drain_start()
     if since is not None:
         asked = time.strftime("%Y-%m-%d %H:%M", time.localtime(since))
@@ -99,6 +99,8 @@ def _print_hindrances(paths: Paths, document: dict[str, Any]) -> None:
         print(f"the node drains since {asked}{ends}: `planctonctl resume` ends that")
     if document["engine"]["problem"]:
         print(f"the engine does not answer yet: {document['engine']['problem']}")
+    if document["config"]["problem"]:
+        print(f"configuration: {document['config']['problem']}")
 
 
 def _places(arguments: argparse.Namespace) -> list[str]:

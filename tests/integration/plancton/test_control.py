@@ -135,6 +135,14 @@ def test_start_says_that_the_node_drains(node: Node) -> None:
     assert node.ctl("stop").returncode == 0
 
 
+def test_start_says_what_of_the_configuration_cannot_be_done(node: Node) -> None:
+    node.configure(prometheus="192.0.2.1:9095")
+    done = node.ctl("start")
+    assert done.returncode == 0, done.stderr
+    assert "\nconfiguration: prometheus: cannot listen at 192.0.2.1:9095: " in done.stdout
+    assert node.ctl("stop").returncode == 0
+
+
 def test_start_says_that_the_daemon_ends_again_after_a_drain_stop(node: Node) -> None:
     node.configure()
     assert node.ctl("drain-stop").returncode == 0

@@ -1,5 +1,7 @@
 """The page for Prometheus: the newest points, real HTTP, real client."""
 
+import logging
+import sys
 import urllib.request
 
 import pytest
@@ -7,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from telemetry.points import Field, Point, Series
 from telemetry.prometheus import Newest, Page
+from telemetry.reporter import Reporter
 from telemetry.targets import BadTarget, parse_address
 from tests.support.services.rabbitmq import free_port
 
@@ -114,3 +117,14 @@ def test_an_address_in_use_is_told() -> None:
             Page(new(), f"127.0.0.1:{port}")
     finally:
         page.close()
+
+
+def test_without_the_library_the_extra_that_brings_it_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "telemetry.prometheus", None)
+    said = Reporter("plancton", [], logging.getLogger()).show("127.0.0.1:9095", {})
+    assert said == (
+        "the Python library 'prometheus_client' is not installed; "
+        "install plancton-grid with the extra `prometheus`, which brings it"
+    )
