@@ -28,7 +28,7 @@ TERMINAL_WIDTH = "_THYME_TERMINAL_WIDTH"
 #: condor_submit's options that have a value, besides -file and -queue
 SUBMIT_VALUES = (
     "address", "append", "batch-id", "batch-name", "dry-run", "dump", "maxjobs", "name", "pool",
-    "remote",
+    "remote", "table",
 )  # fmt: skip
 #: what each of the commands that change jobs does, in HTCondor's words
 ACTIONS = {
@@ -207,8 +207,8 @@ def open_pipe(argv: "list[str]") -> "list[str]":
     except (OSError, ValueError):
         return argv  # the schedd says what is wrong with it
     os.dup2(pipe, 0)
-    # with -queue, no file would mean no description
-    name = ["-"] if any(each.startswith("-q") for each in argv) else []
+    # with -queue and the like, no file would mean no description
+    name = ["-"] if any(each.startswith(("-q", "-it", "-table")) for each in argv) else []
     return argv[:begin] + name + argv[end:]
 
 
@@ -221,7 +221,9 @@ def _find_description(argv: "list[str]") -> "tuple[int, int]":
     while position < len(argv):
         word = argv[position]
         option = word.lstrip("-").partition(":")[0] if word.startswith("-") else ""
-        if option and "queue".startswith(option):
+        if option and (
+            "queue".startswith(option) or ("iterate".startswith(option) and option != "i")
+        ):
             break  # the rest is the queue statement
         if len(option) > 1 and "file".startswith(option):
             return position, min(position + 2, len(argv))

@@ -95,6 +95,8 @@ Usage: condor_submit [options] [<attrib>=<value>] [- | <submit-file>]
     -verbose                print the whole job ads
     -append <line>          add an assignment after all others (several allowed)
     -queue <queue-opts>     the queue statement, when the description has none
+    -iterate <queue-opts>   the same
+    -table <file>           the same as -queue from table <file>
     -batch-name <name>      the name that condor_q shows
     -batch-id <id>          recorded as JobBatchId
     -dry-run <filename>     write the job ads there instead of submitting; - is stdout

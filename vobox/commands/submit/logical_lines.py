@@ -39,6 +39,7 @@ _DAG_LINE = re.compile(
 _FROM_STDIN = re.compile(r"(?<![\w.])from(?:\s+|\s*\[[-+:\d\s]*\]\s*)-\Z", re.IGNORECASE)
 #: The name of a description that comes from there.
 STDIN = "<stdin>"
+_TABLE = re.compile(r"\bfrom\s+table\Z", re.IGNORECASE)
 _LIST = re.compile(r"\b(?:in|from|matching)\b", re.IGNORECASE)
 
 
@@ -182,7 +183,8 @@ def _parse_queue(rest: str, physical: _PhysicalLines, source: str) -> LogicalLin
         items = join_items(iter(physical.read_line, None))
         return LogicalLine(number, "queue", "", rest, tuple(items))
     head, opened, first = rest.rpartition("(")
-    if not opened or first.endswith(")") or not _LIST.search(head):
+    has_options = _TABLE.search(head) is not None and ")" in first  # from table(csv) FILE
+    if not opened or first.endswith(")") or has_options or not _LIST.search(head):
         return LogicalLine(physical.number, "queue", "", rest)
     items = [first.strip()] if first.strip() else []
     start = physical.number

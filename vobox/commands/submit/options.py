@@ -33,6 +33,8 @@ _OPTIONS = (
     Option("batch-name", 1, 1),
     Option("batch-id", 7, 1),
     Option("queue", 1, 1),
+    Option("iterate", 2, 1),
+    Option("table", 5, 1),
     Option("maxjobs", 3, 1),
     Option("single-cluster", 3),
     Option("pool", 2, 1),
@@ -52,6 +54,7 @@ _FIELDS = {
     "allow-crlf-script": "allow_crlf",
     "help": "help",
 }
+_QUEUE = ("queue", "iterate", "table")
 _NAME = re.compile(r"\+?[\w.]+\Z", re.ASCII)
 
 
@@ -138,13 +141,16 @@ def parse_options(argv: Sequence[str]) -> SubmitOptions:
         name, value = option.name, ""
         if option.values:
             if position >= len(argv):
-                what = "at least one" if name == "queue" else "another"
+                what = "at least one" if name in _QUEUE else "another"
                 raise SubmitError(f"condor_submit: -{name} requires {what} argument\n")
             value = argv[position]
             position += 1
         if option.refused:
             raise SubmitError(f"condor_submit: -{name} is not supported here: {option.refused}\n")
-        if name == "queue":
+        if name == "table":
+            value = f"from table {value}"
+            position = _take_queue_words(options, word, value, (), 0) + position
+        elif name in _QUEUE:
             position = _take_queue_words(options, word, value, argv, position)
         elif name in ("batch-name", "batch-id"):
             attribute = "JobBatchName" if name == "batch-name" else "JobBatchId"
@@ -177,24 +183,23 @@ def _take_queue_words(
 ) -> int:
     """Take the words of ``-queue`` up to the next option; return where it stopped.
 
-    A lone dash is no option after ``from``: it stands for stdin.
+    A lone dash is no option: it stands for stdin, as in ``from -``, and is the last of them.
     """
     if not value or value.startswith("-"):
         raise SubmitError(f"condor_submit: {word} requires at least one argument\n")
     words = [value]
-    while position < len(argv):
-        from_stdin = argv[position] == "-" and words[-1].lower() == "from"
-        if argv[position].startswith("-") and not from_stdin:
+    while position < len(argv) and words[-1] != "-":
+        if argv[position].startswith("-") and argv[position] != "-":
             break
         words.append(argv[position])
         position += 1
-    _set_queue(options, "queue " + " ".join(words))
+    _set_queue(options, "queue " + " ".join(words), word)
     return position
 
 
-def _set_queue(options: SubmitOptions, statement: str) -> None:
+def _set_queue(options: SubmitOptions, statement: str, option: str = "-queue") -> None:
     if options.queue:
-        raise SubmitError("condor_submit: only one -queue command allowed\n")
+        raise SubmitError(f"condor_submit: only one {option} command allowed\n")
     options.queue = statement
 
 

@@ -1,14 +1,17 @@
 """The queue statement: how many jobs, for which items.
 
-``queue [count] [[var[,var...]] in|from|matching [files|dirs|any] [slice] items]``;
-count is an integer expression and means that many jobs for each item.
+``queue [count] [[var[,var...]] in|from|matching [files|dirs|any|table] [slice] items]``;
+count is an integer expression and means that many jobs for each item. ``from table`` takes the
+names of the variables from the first row, and splits at commas alone; ``table(csv)`` has none.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from vobox.commands.command_line import parse_leading_integer
 
 from .description import QueueStatement
 from .errors import SubmitError, line_error
@@ -18,6 +21,9 @@ from .sources import TextSources
 
 _MODE = re.compile(r"(?<![\w.])(in|from|matching)(?=[\s(\[]|\Z)", re.IGNORECASE)
 _KIND = re.compile(r"(files|dirs|any)(?=[\s(\[]|\Z)", re.IGNORECASE)
+#: Columns of a table whose first row names them: each is looked for in what the ones before left.
+_MOST_COLUMNS = 1000
+_TABLE = re.compile(r"table(?:\(([^()]*)\))?(?=[\s(\[]|\Z)", re.IGNORECASE)
 _COUNT = re.compile(r"[-+*/%()\d\s]*")
 _NAMES = re.compile(r"[A-Za-z_][\w.]*\Z")
 #: ``[start:stop:step]``; ``[start]`` is ``[start:]``.
@@ -33,11 +39,22 @@ class JobMacros:
 
 
 @dataclass(frozen=True)
+class _Table:
+    """How the rows of a table are read; without ``table``, blanks separate, too."""
+
+    separators: str = ", \t"
+    trims: bool = True
+    header: int = -1  #: the row with the names; -1: there is none
+    skip: int = 0  #: rows to leave out, if the names are not in the first one
+
+
+@dataclass(frozen=True)
 class _QueuePlan:
     count: int
     variables: tuple[str, ...]
     items: list[str]
     selected: range
+    table: _Table = _Table()
 
 
 def expand_queue(
@@ -64,7 +81,7 @@ def expand_queue(
             f"Number of submitted jobs would exceed MAX_JOBS_PER_SUBMISSION ({max_jobs})\n"
         )
     for index in plan.selected:
-        fields = _split_item(plan.items[index], plan.variables)
+        fields = _split_item(plan.items[index], plan.variables, plan.table)
         for number in range(plan.count):
             yield JobMacros(
                 {
@@ -98,6 +115,10 @@ def _parse_plan(
     mode, kind = found[1].lower(), "any"
     if mode == "matching" and (word := _KIND.match(rest)):
         kind, rest = word[1].lower(), rest[word.end() :].strip()
+    table = _Table()
+    is_table = mode == "from" and (step.items is not None or rest.lower() != "table")
+    if is_table and (word := _TABLE.match(rest)):
+        table, rest = _parse_table(word[1]), rest[word.end() :].strip()
     selected = None
     if sliced := _SLICE.match(rest):
         rest, selected = rest[sliced.end() :].strip(), _parse_slice(sliced)
@@ -114,8 +135,47 @@ def _parse_plan(
             warn(warnings)
     except SubmitError as refusal:
         raise line_error(step.line, source, refusal.reason) from None
+    variables, items = _take_header(variables, items, table)
     indices = range(len(items))
-    return _QueuePlan(count, variables, items, indices[selected] if selected else indices)
+    return _QueuePlan(count, variables, items, indices[selected] if selected else indices, table)
+
+
+def _parse_table(options: str | None) -> _Table:
+    """Read ``header=1,skip=2,sep=;,trim=false``, ``csv`` and ``standard``, as HTCondor does."""
+    table = _Table(",", header=0)
+    for option in (options or "").split(","):
+        name, _, value = (part.strip().lower() for part in option.partition("="))
+        number, rest = parse_leading_integer(value)
+        if name in ("csv", "standard"):
+            table = _Table("," if name == "csv" else ", \t")
+        elif name == "header" and (value == "none" or not rest):
+            table = replace(table, header=-1 if value == "none" else number)
+        elif name == "skip" and not rest:
+            table = replace(table, skip=number)
+        elif name == "trim" and value in ("true", "false"):
+            table = replace(table, trims=value == "true")
+        elif name in ("sep", "comma_sep") and value:
+            mark = {"true": ",", "false": ", \t"}.get(value, value[0])
+            table = replace(table, separators=mark)
+    return table
+
+
+def _take_header(
+    variables: tuple[str, ...], items: list[str], table: _Table
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return the variables and the rows of a table without the row that names the variables.
+
+    As with HTCondor, a row of other texts names none, and is a row as any other.
+    """
+    if not 0 <= table.header < len(items):
+        return variables, items
+    names = tuple(_split_row(items[table.header], _MOST_COLUMNS, table))
+    if not names or not all(_NAMES.match(name) for name in names):
+        return variables, items
+    rows = items[: table.header] + items[table.header + 1 :]
+    # as HTCondor counts: one row too few, and none where the first row has the names
+    left_out = table.header - 1 + max(table.skip, 0) if table.header else 0
+    return names, rows[left_out:]
 
 
 def _parse_count(text: str, line: int, source: str) -> int:
@@ -159,22 +219,24 @@ def _parse_slice(found: re.Match[str]) -> slice:
     return slice(*(int(part) if part and part not in "+-" else None for part in found.groups()))
 
 
-def _split_item(item: str, variables: tuple[str, ...]) -> dict[str, str]:
+def _split_item(item: str, variables: tuple[str, ...], table: _Table) -> dict[str, str]:
     """Split an item among the variables; the last one takes what is left."""
     values = dict.fromkeys((name.lower() for name in variables), "")
-    if "\x1f" in item:
+    if "\x1f" in item and table == _Table():
         parts = item.split("\x1f")
-        values.update(zip(values, parts, strict=False))
-        return values
-    rest = item
-    for name in variables[:-1]:
-        found = re.search(r"[, \t]", rest)
-        if found is None:
-            values[name.lower()], rest = rest, ""
-            break
-        values[name.lower()] = rest[: found.start()]
-        rest = rest[found.end() :].lstrip(" \t")
     else:
-        if variables:
-            values[variables[-1].lower()] = rest
+        parts = _split_row(item, len(variables), table)
+    values.update(zip(values, parts, strict=False))
     return values
+
+
+def _split_row(row: str, most: int, table: _Table) -> list[str]:
+    """Split a row into at most so many parts, the last of which is the rest."""
+    rest = row.strip(" \t") if table.trims else row
+    separator = re.compile(f"[{re.escape(table.separators)}]")
+    parts: list[str] = []
+    while len(parts) < most - 1 and (found := separator.search(rest)) is not None:
+        part, rest = rest[: found.start()], rest[found.end() :]
+        parts.append(part.rstrip(" \t") if table.trims else part)
+        rest = rest.lstrip(" \t") if table.trims else rest
+    return [*parts, rest] if most and (rest or parts) else []

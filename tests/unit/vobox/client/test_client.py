@@ -56,7 +56,9 @@ def test_a_description_that_is_a_pipe_is_sent_as_stdin(
         ("-append /dev/null x.sub", None), ("-n /dev/null x.sub", None),
         ("-queue x from /dev/null", None), ("x.sub", None), ("- -debug", None),
         ("-dry-run out -file /dev/null", ["-dry-run", "out"]), ("-fi /dev/null", []),
-        ("-debug:D_ALL /dev/null", ["-debug:D_ALL"]), ("/dev/null -q 2", ["-", "-q", "2"]),
+        ("-table /dev/null x.sub", None), ("-it x from /dev/null", None),
+        ("/dev/null -table t", ["-", "-table", "t"]), ("-debug:D_ALL /dev/null", ["-debug:D_ALL"]),
+        ("/dev/null -q 2", ["-", "-q", "2"]),
     ],
 )  # fmt: skip
 def test_only_the_description_is_taken_for_one(words: str, sent: list[str] | None) -> None:

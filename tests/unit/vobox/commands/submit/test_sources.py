@@ -152,6 +152,58 @@ def test_items_come_from_globs_commands_and_stdin(statement: str, items: list[st
     assert arguments(host, text) == items
 
 
+TABLE = "a,b\n1, 2 x\n3,\n"
+TABLES = [
+    # what HTCondor 25.14.1 makes of each
+    ("from table (\na,b\n1, 2 x\n3,\n)", ["1|2 x", "3|"]),
+    ("b,a from table t.csv", ["1|2 x", "3|"]),
+    ("2 from table [1:] t.csv", ["3|", "3|"]),
+    ("a,b from table(csv) t.csv", ["a|b", "1|2 x", "3|"]),
+    ("a,b from table(CSV)(\n1 2,3 4\n)", ["1 2|3 4"]),
+    ("a,b from table(header=none,sep=;) (\n1; 2 x\n3,4\n)", ["1|2 x", "3,4|"]),
+    ("a,b from table(header=none,comma_sep=false) (\n1 2,3\n)", ["1|2,3"]),
+    ("from table(header=1) (\njunk\na,b\n1,2\n3,4\n)", ["junk|", "1|2", "3|4"]),
+    ("from table(header=1,skip=1) (\njunk\na,b\n1,2\n3,4\n)", ["1|2", "3|4"]),
+    ("from table (\na b,c\n1,2\n)", ["|", "|"]),
+    ("a,b from table(standard) (\n1 2\n)", ["1|2"]),
+    ("a,b from table(foo=1) t.csv", ["1|2 x", "3|"]),
+]
+
+
+@pytest.mark.parametrize("keyword", ["queue", "ITERATE"])
+@pytest.mark.parametrize(("statement", "items"), TABLES)
+def test_a_table_names_its_variables_itself(keyword: str, statement: str, items: list[str]) -> None:
+    host = FakeSubmitHost({f"{CWD}/t.csv": TABLE.encode()})
+    text = f"executable = agent.sh\narguments = $(a)|$(b)\n{keyword} {statement}\n"
+
+    assert arguments(host, text) == items
+
+
+def test_a_file_may_be_called_table() -> None:
+    host = FakeSubmitHost({f"{CWD}/table": b"1 2\n"})
+    text = "executable = agent.sh\narguments = $(a)|$(b)\nqueue a,b from table\n"
+
+    assert arguments(host, text) == ["1|2"]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("-iterate", "from", "table", "t.csv"), ("-table", "t.csv", "e.sub"),
+        ("-queue", "from", "table", "-", "e.sub"),
+    ],
+)  # fmt: skip
+def test_a_table_may_be_named_on_the_command_line(argv: tuple[str, ...]) -> None:
+    description = "executable = agent.sh\narguments = $(a)|$(b)\n"
+    host = FakeSubmitHost({f"{CWD}/t.csv": TABLE.encode(), f"{CWD}/e.sub": description.encode()})
+    host.caller.given = TABLE.encode()
+    answer = host.run("-terse", *argv, *([] if "e.sub" in argv else ["-file", "e.sub"]))
+
+    assert answer == Answer("7.0 - 7.1\n")
+    jobs = host.target.submitted[-1][1]
+    assert [" ".join(job.task.arguments) for job in jobs] == ["1|2 x", "3|"]
+
+
 @pytest.mark.parametrize(
     ("statement", "items"), [("from -", ["s1", "s2", "# 3", "4 5"]), ("from [3:] -", ["4 5"])]
 )
