@@ -86,7 +86,7 @@ def format_container_lines(document: dict[str, Any]) -> list[str]:
     if image:
         known = f"{image['name'] or 'none yet'} {_short(image['digest'])}"
         news = [f"pulling {image['wanted']}: {image['pulling']}"] if image["pulling"] else []
-        news += [image["problem"]] if image["problem"] else []
+        news += [f"the last pull failed: {image['problem']}"] if image["problem"] else []
         found.append("Image: " + "; ".join([known, *news]))
     if protection:
         found.append(f"Protection: {protection['text']}")

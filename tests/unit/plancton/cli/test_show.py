@@ -103,7 +103,7 @@ def test_everything_that_is_wrong_has_a_line() -> None:
     )  # fmt: skip
     assert told[3:] == [
         "Window: Closed until then.",
-        "Image: b:1 abc; pulling b:2: 3 of 4 MB; no such host",
+        "Image: b:1 abc; pulling b:2: 3 of 4 MB; the last pull failed: no such host",
         "Protection: The host refuses.",
         "Engine: see `systemctl status docker`, and `docker_host` in the configuration",
         "Problem: x: device busy",
