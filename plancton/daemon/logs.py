@@ -17,7 +17,7 @@ from plancton.errors import PlanctonError
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 _SYSLOG_FORMAT = "plancton[%(process)d]: %(message)s"
-#: As in 2017, but fewer.
+#: As in 2017, but fewer files; the one that is written is one of them.
 _LOG_BYTES = 10_000_000
 _LOGS_KEPT = 10
 
@@ -71,7 +71,7 @@ def log_to_file(path: Path) -> logging.Handler:
     """Send the log to a file that rotates; return the handler.  Raises PlanctonError."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handler = _File(path, maxBytes=_LOG_BYTES, backupCount=_LOGS_KEPT, encoding="utf-8")
+        handler = _File(path, maxBytes=_LOG_BYTES, backupCount=_LOGS_KEPT - 1, encoding="utf-8")
     except OSError as error:
         raise PlanctonError(f"{path}: cannot be written: {error.strerror}") from error
     return _added(handler, _FORMAT)

@@ -29,7 +29,7 @@ def test_a_log_rotates_and_only_some_are_kept(
     tmp_path: Path, handlers: list[logging.Handler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs, "_LOG_BYTES", 200)
-    monkeypatch.setattr(logs, "_LOGS_KEPT", 2)
+    monkeypatch.setattr(logs, "_LOGS_KEPT", 3)
     handlers.append(logs.log_to_file(tmp_path / "log" / "plancton.log"))
     for number in range(50):
         log.info("line %d", number)
