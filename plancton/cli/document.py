@@ -25,7 +25,7 @@ def read_document(paths: Paths) -> dict[str, Any] | None:
     try:
         with open(paths.status, encoding="utf-8", opener=open_regular) as file:
             document = json.load(file)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return document if _is_usable(document) else None
 

@@ -231,6 +231,6 @@ class RemoteConfig:
             self._good, self._etag = self._parse(content["text"]), str(content["etag"])
         except FileNotFoundError:
             return
-        except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
             # Also one that an upgrade made wrong: then the server must have a better one.
             _log.error("%s: cannot be used: %s", self._kept, error)

@@ -56,7 +56,7 @@ def load(path: Path, config: Config, now: float, boot: str) -> History:
         found = select_kept(_HISTORY.validate_python(content))
     except FileNotFoundError:
         return History()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         why = " ".join(str(error).split())
         _log.warning("%s: cannot be used, back-offs begin again: %s", path, why)
         return History()

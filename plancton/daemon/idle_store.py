@@ -84,7 +84,7 @@ class IdleStore:
             record, idle = _read(content, now, wall)
         except FileNotFoundError:
             return history
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             _log.warning(
                 "%s: cannot be used, idle periods are learned again: %s", self._path, error
             )

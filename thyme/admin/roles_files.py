@@ -123,7 +123,7 @@ def _read_definitions(path: Path) -> dict[str, Any]:
     text = _read(path)
     try:
         content = json.loads(text or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FilesUnusable(f"{path}: not JSON: {error}; remove it, passwords are kept") from error
     lists = ("users", "vhosts", "queues")
     if not isinstance(content, dict) or not all(

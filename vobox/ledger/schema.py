@@ -181,7 +181,7 @@ def _check_meta(db: sqlite3.Connection) -> None:
             elif name == "age" and value:
                 _bytes, marks = json.loads(value)
                 [(int(offset), float(time), int(size)) for offset, time, size in marks]
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise sqlite3.DatabaseError(f"{name} in the ledger is damaged") from error
 
 

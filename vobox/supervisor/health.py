@@ -37,7 +37,7 @@ def read_status(directory: str) -> Optional[Dict[str, Any]]:
     try:
         with open(os.path.join(directory, STATUS_FILE), opener=open_regular) as file:
             content = json.load(file)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) and _is_status(content) else None
 

@@ -142,7 +142,7 @@ class PilotFiles:
                     began=float(found["began"]),
                     pilot_pid=int(found["pid"]),
                 )
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 return None
         return self._shim
 
@@ -157,7 +157,7 @@ class PilotFiles:
                     lived=float(found["lived"]),
                     cpu_seconds=float(found["cpu_seconds"]),
                 )
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 return None
         return self._end
 
@@ -191,6 +191,6 @@ class PilotFiles:
         try:
             with open(self.path / name, encoding="utf-8", opener=open_regular) as file:
                 loaded = json.load(file)
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return loaded if isinstance(loaded, dict) else {}

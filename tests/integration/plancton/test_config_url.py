@@ -172,7 +172,7 @@ def test_what_was_kept_of_another_url_is_not_used(
         sources(web)
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"url": 1}', "null"])
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"url": 1}', "null", "[" * 100_000])
 def test_a_damaged_file_of_what_was_kept_is_reported_and_not_used(
     web: ConfigServer,
     sources: Sources,

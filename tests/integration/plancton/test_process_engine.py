@@ -277,18 +277,23 @@ def test_directories_nested_a_thousand_deep_do_not_stop_the_clearing(tmp_path: P
         place.clean()
 
 
-@pytest.mark.parametrize("is_pipe", [False, True], ids=["text", "pipe"])
+@pytest.mark.parametrize(
+    "text",
+    [None, '{"code": "seven"}', "[" * 100_000,
+     '{"code": Infinity, "detail": "", "lived": 1, "cpu_seconds": 1}'],
+    ids=["pipe", "word", "deep", "infinite"],
+)  # fmt: skip
 def test_a_damaged_record_is_an_end_of_unknown_code_and_not_a_crash(
-    place: Place, monkeypatch: pytest.MonkeyPatch, is_pipe: bool
+    place: Place, monkeypatch: pytest.MonkeyPatch, text: str | None
 ) -> None:
     directory = place.pilots / "plancton-worker-broken"
     directory.mkdir(parents=True)
-    if is_pipe:
+    if text is None:
         for name in ("state.json", "exit.json", "output", "stop.json"):
             os.mkfifo(directory / name)
     else:
         (directory / "state.json").write_text("{")
-        (directory / "exit.json").write_text('{"code": "seven"}')
+        (directory / "exit.json").write_text(text)
     monkeypatch.setattr(process_module, "CREATION_GRACE", 0.0)
     pilot = place.look("plancton-worker-broken")
     assert (pilot.state, pilot.exit_code) == (PilotState.EXITED, None)

@@ -21,6 +21,9 @@ from .input_files import FileCache
 from .job_commands import Commands
 from .proxy import Proxy, read_proxy
 
+#: Seconds since 1970 that no clock reaches.
+_NEVER = 1e18
+
 
 @dataclass(frozen=True)
 class Credential:
@@ -111,4 +114,6 @@ def _read_expiry(token: bytes) -> float | None:
     except (ValueError, binascii.Error, RecursionError):
         return None
     expires = claims.get("exp") if isinstance(claims, dict) else None
-    return float(expires) if isinstance(expires, (int, float)) else None
+    if not isinstance(expires, (int, float)) or abs(expires) >= _NEVER:
+        return None
+    return float(expires)

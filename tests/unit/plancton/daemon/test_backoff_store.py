@@ -71,7 +71,7 @@ def test_without_a_file_nothing_is_known_and_nothing_is_said(
 
 @pytest.mark.parametrize(
     "damage",
-    ["", "{", "[]", "null", '{"version": 1, "boot": "b", "last_eviction": "x"}'],
+    ["", "{", "[]", "null", '{"version": 1, "boot": "b", "last_eviction": "x"}', "[" * 100_000],
 )
 def test_a_damaged_file_is_reported_and_not_believed(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture

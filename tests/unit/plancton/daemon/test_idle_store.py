@@ -52,7 +52,8 @@ def test_it_is_written_every_ten_minutes_and_no_temporary_file_stays(
 @pytest.mark.parametrize(
     "change",
     [{"version": 9}, {"ended": [1.0]}, {"watched": [-1.0] * len(AGES)}, {"ends": "many"},
-     {"hour_ended": None}, {"ages": [None]}, {"wall": "x"}, {"ends": float("nan")}],
+     {"hour_ended": None}, {"ages": [None]}, {"wall": "x"}, {"ends": float("nan")},
+     {"ends": 10**400}, {"wall": 10**400}],
 )  # fmt: skip
 def test_a_file_that_is_wrong_is_not_used(
     store: IdleStore, tmp_path: Path, change: dict[str, object], caplog: pytest.LogCaptureFixture
@@ -64,7 +65,7 @@ def test_a_file_that_is_wrong_is_not_used(
     assert "learned again" in caplog.text
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "\x00", "{" * 2_000_000])
+@pytest.mark.parametrize("text", ["", "[]", "{}", "\x00", "{" * 2_000_000, "[" * 100_000])
 def test_a_file_that_is_no_record_is_not_used(store: IdleStore, tmp_path: Path, text: str) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "idle.json").write_text(text)

@@ -231,6 +231,7 @@ def test_definitions_changed_by_hand_are_left_alone_without_force(
         ("worker.url", "hush", "holds no URL of worker with a password"),
         ("vobox.url", "http://vobox:hush@h/", "holds no broker URL"),
         ("definitions.json", "{hush", "not JSON"),
+        ("definitions.json", "[" * 100_000 + "hush", "not JSON"),
         ("definitions.json", '{"users": "hush"}', "not RabbitMQ's definitions"),
     ],
 )

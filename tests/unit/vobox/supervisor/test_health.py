@@ -76,7 +76,17 @@ def test_a_vobox_that_does_not_run_is_not_healthy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "{}", '{"pid": "x"}', '{"pid": 1}', '{"pid": 99999999999999999999}', None],
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        "[" * 100_000,
+        '{"pid": "x"}',
+        '{"pid": 1}',
+        '{"pid": 99999999999999999999}',
+        None,
+    ],
 )
 def test_a_status_file_that_is_none_is_not_believed(tmp_path: Path, text: str | None) -> None:
     path = tmp_path / STATUS_FILE
