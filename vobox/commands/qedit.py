@@ -47,6 +47,7 @@ OPTIONS = (
     Option("constraint", 1, values=1, missing="a ClassAd expression an argument"),
     Option("owner", 1, values=1, missing="a owner name argument"),
     Option("jobids", 1, values=1, missing="a list of job ids as an argument"),
+    Option("forward", 3, refused="a worker is not told of a change"),
     Option("edits", 2, refused="edits from a file are not known here; give them as words"),
 )
 USAGE = USAGES["condor_qedit"]

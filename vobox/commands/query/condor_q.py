@@ -181,7 +181,7 @@ def _apply_value(name: str, value: str, query: _Query, view: QueueView) -> None:
 
 
 def _apply_plain(name: str, query: _Query) -> None:
-    if name == "allusers":
+    if name in ("allusers", "all-users"):
         query.everybody = True
     elif name == "global":
         query.every_schedd = True

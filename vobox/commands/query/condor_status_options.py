@@ -19,6 +19,7 @@ OTHER_ADS: Final = (
 )  # fmt: skip
 _NO_SUCH_ADS: Final = "pilots, the schedd and its submitters have no such ads"
 _NO_SUCH_TABLE: Final = "print attributes with -af or -format"
+_NOT_SAID: Final = "pilots do not say it of their machines"
 _NOT_FROM_FILES: Final = "it answers from the pool only"
 _NEEDS_ONE: Final = "condor_status: {} requires one additional argument"
 _FILE: Final = "Error: Argument -print-format requires a filename argument"
@@ -68,6 +69,10 @@ OPTIONS: Final = (
     Option("target", 4, refused=_NOT_FROM_FILES),
     Option("merge", 5, refused=_NOT_FROM_FILES),
     Option("ads", 2, modifiers=True, refused=_NOT_FROM_FILES),
+    Option("aaf", 3, modifiers=True, refused=_NO_SUCH_TABLE),
+    Option("broken", 4, refused=_NOT_SAID),
+    Option("healthy", 4, modifiers=True, refused=_NOT_SAID),
+    Option("lvm", 3, modifiers=True, refused=_NOT_SAID),
     Option("group-by", 5, refused=_NO_SUCH_TABLE),
     Option("annex-slots", 5, refused=_NO_SUCH_ADS),
     Option("annex-name", 10, refused=_NO_SUCH_ADS),

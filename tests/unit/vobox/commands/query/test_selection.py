@@ -41,6 +41,7 @@ def ids(*argv: str, user: str = "games", view: FakeQueue = QUEUE) -> list[str]:
         (["-all"], "1.0 1.1 2.0 3.0 4.0"),
         (["-global"], "1.0 1.1 2.0 4.0"),
         (["-g", "-allusers"], "1.0 1.1 2.0 3.0 4.0"),
+        (["-all-users"], "1.0 1.1 2.0 3.0 4.0"),
         (["-run"], "1.1 4.0"),
         (["-idle"], "1.0"),
         (["-held"], "2.0"),
