@@ -152,7 +152,9 @@ def _parse_statement(text: str, physical: _PhysicalLines, source: str) -> Logica
     if word := _WORD.match(text):
         rest = text[word.end() :].strip()
         if word[1].lower() in ("error", "warning"):
-            rest = rest.removeprefix(":").strip()
+            _, colon, rest = (part.strip() for part in rest.partition(":"))
+            if not colon:
+                raise line_error(physical.number, source, f"{word[1]} needs ': TEXT'")
         return LogicalLine(physical.number, word[1].lower(), "", rest)
     if _DAG_LINE.match(text):
         raise dag_error(physical.number, source)

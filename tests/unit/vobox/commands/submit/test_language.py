@@ -27,6 +27,8 @@ SOURCES = TextSources(FILES, FileCache(FILES), CWD, FakeCaller())
             1,
             "maybe is not a valid if condition because expression is not a conditional",
         ),
+        ("warning careful\n", 1, "warning needs ': TEXT'"),
+        ("error\n", 1, "error needs ': TEXT'"),
         ("include nope\n", 1, "include needs ': FILE', or 'command : COMMAND'"),
         ("include : $(nope)\n", 1, "include needs ': FILE', or 'command : COMMAND'"),
         (
