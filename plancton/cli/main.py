@@ -49,6 +49,8 @@ _MOST_SIMULATED = 10_000
 _WITHOUT_JSON = ("nodaemon", "report", "completion", "help")
 #: They print a document of their own with --json.
 _OWN_JSON = ("status", "explain", "top", "health", "validate", "simulate", "logs")
+#: They read what the daemon wrote.
+_SHOW_STATUS = ("status", "explain", "top", "health")
 SHELLS = ("bash", "zsh")
 _EXIT_CODES = """\
 exit codes:
@@ -104,6 +106,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader went away (`| head`); say nothing, and let no flush say it either.
         sys.stdout = None
+        return ExitCode.FAILED
+    except Exception as error:
+        if arguments.command not in _SHOW_STATUS:
+            raise
+        # of a daemon of another release, maybe: what it wrote may lack anything
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        print(
+            f"planctonctl: {paths.status}: not as this version writes it ({why}); restart the "
+            "daemon, which writes it anew",
+            file=sys.stderr,
+        )
         return ExitCode.FAILED
 
 

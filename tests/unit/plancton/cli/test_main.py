@@ -197,6 +197,23 @@ def test_a_damaged_status_file_is_no_traceback(paths: Paths, damage: str) -> Non
     assert main.main([*places(paths), "force-stop"]) == ExitCode.OK
 
 
+@pytest.mark.parametrize("command", ["status", "explain", "top", "health"])
+@pytest.mark.parametrize("written", [None, "x", 10**400])
+def test_a_status_of_another_version_is_one_line(
+    locked: Paths, capsys: pytest.CaptureFixture[str], command: str, written: object
+) -> None:
+    document = {
+        "version": 99, "daemon": {"pid": os.getpid()}, "written": written, "looked": written,
+        "pilots": [{}], "rules": [{}], "engine": None,
+    }  # fmt: skip
+    locked.status.write_text(json.dumps(document))
+
+    assert main.main([*places(locked), command]) == ExitCode.FAILED
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"planctonctl: {locked.status}: not as this version writes it (")
+
+
 @pytest.mark.parametrize("name", ["lock", "drain", "status.json"])
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 def test_a_pipe_in_the_place_of_a_file_keeps_no_command_waiting(
