@@ -58,7 +58,7 @@ VALUES = {
     "usage": st.builds(Usage, moments, moments, moments, sizes, sizes, sizes),
     "hold": st.none() | holds,
     "reason": texts.map(clean_reason), "state": texts, "token": names,
-    "next_cluster": counts, "run": st.booleans(),
+    "next_cluster": st.integers(0, 10**18 - 1), "run": st.booleans(),
     "wait": st.booleans(), "again": st.booleans(), "life": names,
     "force": st.booleans(), "action": st.sampled_from(ACTIONS),
     "machine": st.none() | machines, "since": moments, "interval": seconds, "jobs": counts,

@@ -25,6 +25,7 @@ _YEAR_10000 = 253402300800
 #: KiB, or bytes, that a run can have used: rounded up, as in its ad, they still have 64 bits.
 _MOST_USED = 2**60
 #: 18 digits fit every 64-bit integer.
+_CLUSTERS = 10**18
 _JOB_RUN = re.compile(r"(\d{1,18})\.(\d{1,18})(?:-(\d{1,18}))?\Z", re.ASCII)
 _JOB_IDS = f"1 to {MAX_SHARING} job ids (cluster.proc, or cluster.proc-proc)"
 
@@ -62,6 +63,13 @@ def _check_signal(value: Any, first: int = 1) -> int:
 
 def _check_kill_signal(value: Any) -> int:
     return _check_signal(value, 0)  # HTCondor's default, SIGTERM
+
+
+def check_next_cluster(value: Any) -> int:
+    """Return ``value`` if the next job's cluster can have this number; raises ValueError."""
+    if check_count(value) > _CLUSTERS:
+        raise ValueError(f"a cluster's number, at most {_CLUSTERS}")
+    return int(value)
 
 
 def _check_text(value: Any) -> str:
@@ -341,7 +349,7 @@ MESSAGE_FIELDS: dict[str, tuple[Writer, Reader]] = {
     "reason": _check_both_ways(lambda value: clean_reason(_check_text(value))),
     "state": _check_both_ways(_check_text),
     "token": _check_both_ways(_check_name),
-    "next_cluster": _check_both_ways(check_count),
+    "next_cluster": _check_both_ways(check_next_cluster),
     "run": _check_both_ways(_check_flag),
     "wait": _check_both_ways(_check_flag),
     "again": _check_both_ways(_check_flag),

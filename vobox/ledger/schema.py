@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 from hostfiles.regular_file import open_regular
+from thyme.protocol.fields import check_next_cluster
 from vobox.jobs.status import IDLE, TRANSFERRING_OUTPUT
 
 log = logging.getLogger(__name__)
@@ -172,8 +173,11 @@ def _check_meta(db: sqlite3.Connection) -> None:
     """Raise DatabaseError where a named value is not what it can be: nothing else would tell."""
     for name, value in db.execute("SELECT name, value FROM meta"):
         try:
-            if name in ("offset", "marked", "next_cluster"):
+            if name in ("offset", "marked"):
                 int(value)
+            elif name == "next_cluster":
+                # the stream would be told of it, and every ledger that is made from that
+                check_next_cluster(int(value))
             elif name == "refused":
                 list(map(int, json.loads(value)))
             elif name == "checkpoints":
