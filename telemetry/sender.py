@@ -20,6 +20,8 @@ BATCH = 2000
 #: until then a database which is back finds the node silent, and Grafana's alert waits for two
 #: minutes.
 RETRY, RETRY_MAX = 5.0, 60.0
+#: Reasons that are logged while a target cannot be used: a text may hold what changes each time.
+MOST_REASONS = 10
 #: Seconds that an ending program gives a target to take what is left.
 LAST_WORDS = 3.0
 
@@ -57,6 +59,8 @@ class TargetSender:
         self._ending = threading.Event()
         self._sent = self._failures = 0
         self._problem = ""
+        #: why the target could not be used since it last could: each reason is logged once
+        self._reasons: set[str] = set()
         #: what was logged of the last points that were refused: not again with each round
         self._refusal = ""
         self._told_dropped = 0
@@ -150,13 +154,15 @@ class TargetSender:
         return True
 
     def _tell(self, problem: str) -> None:
-        """Log a problem once when it begins, and once when it is over."""
-        if problem and not self._problem:
+        """Log each reason of a problem once, and once that it is over."""
+        if problem and problem not in self._reasons and len(self._reasons) < MOST_REASONS:
+            self._reasons.add(problem)
             self._log.warning("metrics cannot be sent, and are kept for a while: %s", problem)
         elif self._problem and not problem:
             lost = self._buffer.dropped - self._told_dropped
             self._told_dropped = self._buffer.dropped
             self._log.info("metrics go to %s again; %d points lost", self.target.name, lost)
+            self._reasons.clear()
         self._problem = problem
 
 

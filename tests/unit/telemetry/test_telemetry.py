@@ -212,6 +212,20 @@ def test_a_target_that_is_away_gets_its_points_later_and_the_log_says_so_once(
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
+def test_another_reason_is_logged_too_and_each_only_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench()
+    for reason in ("no password file", "wrong password", "no password file"):
+        bench.database.fail = TargetAway(reason)
+        before = bench.database.tries
+        bench.send(at(1.0))
+        bench.until(lambda before=before: bench.database.tries >= before + 3, "some tries")
+    bench.sender.close(10.0)
+    logged = [record.getMessage().rpartition(": ")[2] for record in caplog.records]
+    assert logged == ["no password file", "wrong password"]
+
+
 @pytest.mark.parametrize(
     ("fault", "problem"),
     [
