@@ -101,6 +101,8 @@ class StreamReader:
         self._left: list[JobId] = []
         #: how old the records of the stream are; made by ``check_same_stream``
         self._age = StreamAge(self._ledger.read_meta("age", ""), Retention())
+        #: events of jobs that the stream does not know
+        self._unknown = 0
         #: offset of the first record that the stream has, as far as it is known
         self._first_offset = 0
         #: whether it was said that the stream keeps less than it was declared with
@@ -494,7 +496,12 @@ class StreamReader:
         job = transition.job
         if job is None:
             if not replaying:  # else its beginning was forgotten, or a snapshot of it follows
-                log.error("%s of job %s, which the stream does not know", event.kind, event.job)
+                self._unknown += 1
+                if is_worth_a_line(self._unknown):
+                    log.error(
+                        "%s of job %s, which the stream does not know (%d so far)",
+                        event.kind, event.job, self._unknown,
+                    )  # fmt: skip
             return
         if isinstance(event, Finished) and before is not None and job.ended > before.ended:
             codec.decode(

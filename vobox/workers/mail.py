@@ -18,7 +18,7 @@ from typing import Final, Protocol
 
 from thyme.broker import Mail, Transport
 from thyme.broker.users import may_report
-from thyme.errors import BadInvocation, BadMessage
+from thyme.errors import BadInvocation, BadMessage, is_worth_a_line
 from thyme.protocol import codec
 from thyme.protocol.events import JobMessage, Message, Started
 from thyme.protocol.job import JobId
@@ -140,6 +140,8 @@ class WorkerMail:
         self._stream = stream
         #: pieces of mail that nobody could read
         self._unreadable = 0
+        #: claims whose answers would go where nothing can be sent
+        self._unanswerable = 0
         #: inbox and correlation, which a worker repeats → a claim that waits for the stream
         self._put_off: dict[tuple[str, str], tuple[Mail, Claim]] = {}
         #: when the stream may be read for claims again, by ``clock``
@@ -293,7 +295,10 @@ class WorkerMail:
                 try:
                     self._transport.send_unconfirmed(inbox, mail)
                 except BadInvocation as error:
-                    log.warning("a claim is not answered: %s", error)
+                    self._unanswerable += 1
+                    if is_worth_a_line(self._unanswerable):
+                        text = "a claim is not answered (%d so far): %s"
+                        log.warning(text, self._unanswerable, error)
 
     def _read_heartbeat(self, beat: Heartbeat) -> None:
         job = self._ledger.get(beat.job)

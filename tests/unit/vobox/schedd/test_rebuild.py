@@ -220,6 +220,15 @@ def test_a_flood_of_records_that_nobody_can_read_does_not_fill_the_log(
     assert "(512 so far)" in caplog.text
 
 
+def test_a_flood_of_reports_of_jobs_that_nobody_knows_does_not_fill_the_log(
+    bench: ScheddHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.transport.record([codec.encode(Events().finished())] * 1000)
+    bench.settle()
+    assert caplog.text.count("which the stream does not know") == 16
+    assert "which the stream does not know (512 so far)" in caplog.text
+
+
 def test_an_ad_that_makes_no_sense_does_not_stop_the_others(bench: ScheddHarness) -> None:
     odd = Events(JobId(1, 0))
     odd.attributes = {

@@ -309,5 +309,5 @@ def test_an_event_of_a_job_that_nobody_knows_is_said_and_makes_no_job(
     bench: ScheddHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.record(Events().finished())
-    assert caplog.messages == ["finished of job 38.0, which the stream does not know"]
+    assert caplog.messages == ["finished of job 38.0, which the stream does not know (1 so far)"]
     assert read_all_jobs(bench.ledger) == {}

@@ -441,7 +441,7 @@ def test_control_mail_reaches_the_worker_of_a_removed_job(bench: ScheddHarness) 
 
 
 def test_a_claim_whose_answer_cannot_be_sent_does_not_keep_others_from_theirs(
-    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A worker may ask for an answer to any place; of 250 characters, AMQP takes it for none."""
     bench.submit(Events(JOB).submit())
@@ -458,12 +458,14 @@ def test_a_claim_whose_answer_cannot_be_sent_does_not_keep_others_from_theirs(
 
     monkeypatch.setattr(bench.transport, "send_all_unconfirmed", send_all)
     monkeypatch.setattr(bench.transport, "send_unconfirmed", send)
-    mails = [Mail(codec.encode(claim()), inbox, inbox[:3]) for inbox in ("x" * 250, "w1")]
+    inboxes = ["x" * 250] * 100 + ["w1"]
+    mails = [Mail(codec.encode(claim()), inbox, inbox[:3]) for inbox in inboxes]
     monkeypatch.setattr(bench.transport, "receive", lambda: mails.pop() if mails else None)
 
     bench.mail.answer_claims()
 
     assert ("w1", "w1") in sent
+    assert caplog.text.count("a claim is not answered") == 13
 
 
 def test_mail_without_end_is_read_in_parts_and_logged_seldom(
