@@ -256,7 +256,8 @@ class _DescriptionReader:
         for appended in self._append:
             self._assign(appended)
         arguments = self._expander.expand(line.value)
-        mentions = frozenset(self._mentioned | find_references(line.value))
+        items = " ".join(item for item in line.items or () if "$" in item)
+        mentions = frozenset(self._mentioned | find_references(f"{line.value} {items}"))
         step = QueueStatement(line.number, arguments, line.items, self._assigned, mentions)
         self._assigned, self._mentioned = {}, set()
         self._result.queue_statements.append(step)

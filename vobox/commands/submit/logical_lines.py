@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 from .errors import dag_error, line_error
 
@@ -39,8 +40,14 @@ _DAG_LINE = re.compile(
 _FROM_STDIN = re.compile(r"(?<![\w.])from(?:\s+|\s*\[[-+:\d\s]*\]\s*)-\Z", re.IGNORECASE)
 #: The name of a description that comes from there.
 STDIN = "<stdin>"
-_TABLE = re.compile(r"\bfrom\s+table\Z", re.IGNORECASE)
-_LIST = re.compile(r"\b(?:in|from|matching)\b", re.IGNORECASE)
+#: Macros inside macros whose brackets are looked at.
+_DEPTH = 32
+_MACRO = re.compile(r"\$[A-Za-z_]*\([^()]*\)")
+_MODE = re.compile(r"(?<![\w.])(?:in|from|matching)(?=[\s(\[]|\Z)", re.IGNORECASE)
+#: What may be between these words and the items.
+_QUALIFIERS = re.compile(
+    r"\s*(?:(?:files|dirs|any|table(?:\([^()]*\))?)(?=[\s(\[])\s*|\[[^\]]*\]\s*)*", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -179,16 +186,30 @@ def _read_until(end: str, physical: _PhysicalLines, source: str) -> str:
     raise line_error(physical.number, source, problem)
 
 
+def _find_inline_list(arguments: str) -> int:
+    """Return where a queue statement opens a list that it does not close on its line, else -1."""
+    masked = arguments
+    for _ in range(_DEPTH):  # from the inner macros to the outer ones: their brackets are no list's
+        masked, found = _MACRO.subn(lambda macro: "_" * len(macro[0]), masked)
+        if not found:
+            break
+    mode = _MODE.search(masked)
+    if mode is None:
+        return -1
+    begin = cast("re.Match[str]", _QUALIFIERS.match(masked, mode.end())).end()
+    return begin if masked.startswith("(", begin) and not masked.endswith(")") else -1
+
+
 def _parse_queue(rest: str, physical: _PhysicalLines, source: str) -> LogicalLine:
     if source == STDIN and _FROM_STDIN.search(rest):  # what follows the description are its items
         number = physical.number
         items = join_items(iter(physical.read_line, None))
         return LogicalLine(number, "queue", "", rest, tuple(items))
-    head, opened, first = rest.rpartition("(")
-    has_options = _TABLE.search(head) is not None and ")" in first  # from table(csv) FILE
-    if not opened or first.endswith(")") or has_options or not _LIST.search(head):
+    begin = _find_inline_list(rest)
+    if begin < 0:
         return LogicalLine(physical.number, "queue", "", rest)
-    items = [first.strip()] if first.strip() else []
+    head, first = rest[:begin], rest[begin + 1 :].strip()
+    items = [first] if first else []
     start = physical.number
     while (line := physical.read_joined_line()) is not None:
         if line.startswith(")"):

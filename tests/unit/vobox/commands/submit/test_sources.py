@@ -136,6 +136,13 @@ def test_a_command_with_bad_quotes_is_refused_unrun() -> None:
         ("queue x matching any (s* a*)", ["sub/", "a.dat", "agent.sh"]),
         ("queue x matching files [1:] (\n *.dat\n)", ["b.dat"]),
         ("queue matching files b.*", ["b.dat"]),
+        # macros' brackets open no list, as with HTCondor 25.14.1
+        ("queue x from $(here)/$(what:items).txt", ["t1", "t2"]),
+        ("queue x from $(what:items).txt", ["t1", "t2"]),
+        ("queue x in $(two) c", ["a", "b", "c"]),
+        ("queue x in [1:] $(two), c", ["b", "c"]),
+        ("queue x matching files $(d:a)*.dat $(d:b).*", ["a.dat", "b.dat"]),
+        ("queue x in ( (\nc\n)", ["(", "c"]),
         ("queue x from list |", ["i1", "# no", "", "i2 i3"]),
         ("queue x from [2:] list|", ["", "i2 i3"]),
         ("queue x from -", ["s1", "s2"]),
@@ -145,11 +152,18 @@ def test_a_command_with_bad_quotes_is_refused_unrun() -> None:
 def test_items_come_from_globs_commands_and_stdin(statement: str, items: list[str]) -> None:
     names = ("a.dat", "b.dat", "d.dat/x", "sub/c.dat")
     host = FakeSubmitHost({f"{CWD}/{name}": b"" for name in names})
+    host.files.files[f"{CWD}/items.txt"] = b"t1\nt2\n"
     host.caller.programs = {("list",): (0, b"i1\n# no\n\n i2 i3 \n")}
     host.caller.given = b"s1\ns2\n"
-    text = f"executable = agent.sh\narguments = $(x)$(Item)\n{statement}\n"
+    text = f"executable = agent.sh\nhere = .\ntwo = a b\narguments = $(x)$(Item)\n{statement}\n"
 
     assert arguments(host, text) == items
+
+
+def test_what_an_inline_item_names_is_used() -> None:
+    text = f"used = 1\n{HEAD}arguments = $(x)\nqueue x from (\n$(used)\n)\n"
+
+    assert FakeSubmitHost().submit(text).stderr == ""
 
 
 TABLE = "a,b\n1, 2 x\n3,\n"
