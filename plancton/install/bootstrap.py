@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from commandline.parser import Parser, add_version, describe_missing_library
-from plancton.errors import BadUsage, ExitCode, PlanctonError
+from plancton.errors import BadUsage, ConfigError, ExitCode, PlanctonError
 from plancton.paths import Paths
 
 from .boot_unit import BootStart, Machine
@@ -129,7 +129,11 @@ def _install(source: GitSource, confdir: Path) -> None:
     try:
         clone = work / "clone"
         _clone(source, clone)
-        preflight.load_config(clone / "config.yaml", ProcSensors().read_facts())
+        try:
+            preflight.load_config(clone / "config.yaml", ProcSensors().read_facts())
+        except ConfigError as error:  # the clone is gone when somebody reads this
+            told = (each.replace(f"{clone}/", "the repository's ") for each in error.problems)
+            raise ConfigError(*told) from None
         if confdir.exists():
             confdir.rename(work / "before")
         clone.chmod(0o750)  # a configuration may hold passwords, in its `environment`

@@ -112,7 +112,10 @@ def test_a_bad_configuration_is_not_installed_and_nothing_starts_at_boot(
 ) -> None:
     commit(repository, "max_dokcs: 3\n")
     assert node.run(str(repository)) == ExitCode.CONFIG
-    assert "did you mean 'max_docks'?" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "plancton-bootstrap: the repository's config.yaml:1: unknown key 'max_dokcs'; "
+        "did you mean 'max_docks'?\n"
+    )
     assert list(node.confdir.parent.iterdir()) == []
     assert not node.crontab.exists()
 
