@@ -67,7 +67,9 @@ class IfBlocks:
     def _is_true(self, word: str, condition: str) -> bool:
         text = self._expander.expand(condition).strip()
         if negated := re.match(r"!\s*|not\s+", text, re.IGNORECASE):
-            return not self._is_true(word, text[negated.end() :])
+            rest = text[negated.end() :]
+            is_nothing = not rest and "$" in condition  # what expands to nothing
+            return is_nothing or not self._is_true(word, rest)
         if (not text and condition.strip()) or text.lower() == "defined":
             return False  # what expands to nothing
         if found := _DEFINED.match(text):

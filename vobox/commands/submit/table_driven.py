@@ -100,7 +100,8 @@ def _record_concurrency(commands: Commands, ad: Ad) -> None:
     for limit in limits:
         if not _LIMIT.match(limit):
             raise job_error(f"Invalid concurrency limit '{limit}'")
-    ad["ConcurrencyLimits"] = quote(",".join(sorted(limits)))
+    if limits:
+        ad["ConcurrencyLimits"] = quote(",".join(sorted(limits)))
 
 
 def _record_delegation(commands: Commands, ad: Ad) -> None:

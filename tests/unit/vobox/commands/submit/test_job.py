@@ -226,6 +226,10 @@ def test_a_request_is_asked_of_the_machine_unless_it_is_written_as_next_to_nothi
     assert (clause in make_job(line).ad["Requirements"]) is asks
 
 
+def test_an_empty_list_of_limits_is_none() -> None:
+    assert "ConcurrencyLimits" not in make_job("concurrency_limits = , ").ad  # as HTCondor
+
+
 @pytest.mark.parametrize("line", ["request_memory = 1G, 2G", "request_disk = 5,x"])
 def test_a_second_size_to_try_is_refused(line: str) -> None:
     answer = FakeSubmitHost().submit(f"{HEAD}{line}\nqueue\n")

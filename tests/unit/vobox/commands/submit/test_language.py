@@ -75,6 +75,17 @@ def test_a_line_that_cannot_be_read_is_named(text: str, line: int, problem: str)
     )
 
 
+@pytest.mark.parametrize(
+    ("condition", "taken"), [("$(z)", "f"), ("!$(z)", "t"), ("! $(z)", "t"), ("not $(z)", "t")]
+)
+def test_a_condition_that_expands_to_nothing_is_false(condition: str, taken: str) -> None:
+    # as HTCondor 25.14.1
+    text = f"if {condition}\narguments = t\nelse\narguments = f\nendif\n"
+    job = FakeSubmitHost().make_job(f"executable = agent.sh\n{text}queue\n")
+
+    assert job.task.arguments == (taken,)
+
+
 def test_a_macro_that_names_itself_by_way_of_another_is_refused_not_followed() -> None:
     answer = FakeSubmitHost().submit(
         "executable = agent.sh\nx = $(y)\ny = $(x)\narguments = $(x)\nqueue\n"
