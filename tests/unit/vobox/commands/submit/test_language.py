@@ -75,9 +75,7 @@ def test_a_line_that_cannot_be_read_is_named(text: str, line: int, problem: str)
     )
 
 
-@pytest.mark.parametrize(
-    ("condition", "taken"), [("$(z)", "f"), ("!$(z)", "t"), ("! $(z)", "t"), ("not $(z)", "t")]
-)
+@pytest.mark.parametrize(("condition", "taken"), [("$(z)", "f"), ("!$(z)", "t"), ("! $(z)", "t")])
 def test_a_condition_that_expands_to_nothing_is_false(condition: str, taken: str) -> None:
     # as HTCondor 25.14.1
     text = f"if {condition}\narguments = t\nelse\narguments = f\nendif\n"
