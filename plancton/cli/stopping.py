@@ -113,7 +113,7 @@ def reload(paths: Paths, _arguments: argparse.Namespace) -> int:
     asked = time.monotonic()
     _signal(pid, signal.SIGHUP)
     deadline = asked + _RELOAD_WAIT
-    while (document := read_document(paths)) is None or document["looked"] < asked:
+    while (document := read_document(paths)) is None or not _has_read(document, asked):
         if time.monotonic() > deadline or running_pid(paths) != pid:
             problem = find_write_problem(paths)
             why = f" ({problem})" if problem else ""
@@ -128,6 +128,12 @@ def reload(paths: Paths, _arguments: argparse.Namespace) -> int:
         raise ConfigError(f"{document['config']['path']} is in force, but for this: {problem}")
     print(f"{document['config']['path']} is in force")
     return ExitCode.OK
+
+
+def _has_read(document: dict[str, Any], asked: float) -> bool:
+    """Tell whether the daemon has read its configuration since ``asked``, from a server too."""
+    # a daemon of before an upgrade does not say whether it still asks
+    return document["looked"] >= asked and not document["config"].get("asking")
 
 
 def _wait_for_pilots(paths: Paths, seconds: float | None, kill_after: float | None) -> int:

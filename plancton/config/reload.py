@@ -19,7 +19,7 @@ class ConfigWatch:
 
     The first read (``first``, where that differs) must succeed; later, a bad configuration
     changes nothing and ``problem`` says why.  ``ask`` makes a
-    remote source fetch a new one.
+    remote source fetch a new one, and ``is_asking`` tells whether it is not there yet.
     """
 
     def __init__(
@@ -30,8 +30,11 @@ class ConfigWatch:
         *,
         first: Callable[[], Config] | None = None,
         ask: Callable[[], None] = lambda: None,
+        is_asking: Callable[[], bool] = lambda: False,
     ) -> None:
         self._read, self._now, self._wall, self._ask = read, now, wall, ask
+        self._is_asking = is_asking
+        self.asking = False  #: what a forced look asked for was not known at the last look
         self.config = (first or read)()
         self.problem = ""
         # What came first may be one that was kept: then the problem is not known yet.
@@ -50,6 +53,7 @@ class ConfigWatch:
         if not (force or self._news) and self._now() - self._last_look < self.config.updateconfig:
             return
         self._last_look, self._news = self._now(), False
+        self.asking = self._is_asking()  # before it is read: what comes later is not in it
         try:
             new = self._read()
         except ConfigError as error:

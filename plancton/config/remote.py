@@ -112,7 +112,7 @@ class RemoteConfig:
         """Prepare to ask ``origin``; nothing is asked yet.
 
         ``kept`` is the file with the last good text; ``on_news`` is called, in another thread, when
-        something has changed; ``ask`` fetches one page.
+        something has changed or ``ask_now`` is answered; ``ask`` fetches one page.
         """
         self._origin, self._parse, self._kept = origin, parse, kept
         self._on_news, self._ask = on_news, ask
@@ -122,6 +122,8 @@ class RemoteConfig:
         self._bad: tuple[str, ...] = ()
         self._failed = ""
         self._asking_since: float | None = None
+        #: ``ask_now`` was called; the server is asked because of that
+        self._asked = self._answering = False
         self._first = threading.Event()
         self._wake = threading.Event()
         self._closed = False
@@ -157,7 +159,12 @@ class RemoteConfig:
 
     def ask_now(self) -> None:
         """Ask the server soon instead of after the interval."""
+        self._asked = True
         self._wake.set()
+
+    def is_asking(self) -> bool:
+        """Tell whether what ``ask_now`` asked for is not known yet."""
+        return self._asked or self._answering
 
     def close(self) -> None:
         """Ask no more; does not wait for an answer."""
@@ -176,11 +183,15 @@ class RemoteConfig:
     def _work(self) -> None:
         while not self._closed:
             before = (self._good, self._bad, self._failed)
+            if self._asked:  # in this order: at no moment is neither set
+                self._answering = True
+                self._asked = False
             self._asking_since = time.monotonic()
             self._once()
             self._asking_since = None
             self._first.set()
-            if (self._good, self._bad, self._failed) != before:
+            answered, self._answering = self._answering, False
+            if answered or (self._good, self._bad, self._failed) != before:
                 self._on_news()
             wait = min(RETRY, self._origin.every) if self._failed else self._origin.every
             self._wake.wait(wait)

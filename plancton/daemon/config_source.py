@@ -44,7 +44,12 @@ def open_config_source(
 
     with closing(RemoteConfig(origin, parse, paths.kept_config, on_news)) as url:
         watch = ConfigWatch(
-            url.read_newest, clock.now, clock.wall, first=url.fetch_first, ask=url.ask_now
+            url.read_newest,
+            clock.now,
+            clock.wall,
+            first=url.fetch_first,
+            ask=url.ask_now,
+            is_asking=url.is_asking,
         )
         watches.append(watch)
         yield watch

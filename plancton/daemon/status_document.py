@@ -114,6 +114,7 @@ def build_document(
             "loaded": watch.loaded,
             "problem": "; ".join(filter(None, (watch.problem, loop_pass.settings_problem))),
             "rejected": bool(watch.problem),
+            "asking": watch.asking,
             "notes": list(list_notes(config)),
             "stop_grace": config.stop_grace,
         },

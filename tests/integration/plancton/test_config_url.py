@@ -39,6 +39,7 @@ class Source:
             self.clock.wall,
             first=self.url.fetch_first,
             ask=self.url.ask_now,
+            is_asking=self.url.is_asking,
         )
         self.watches.append(self.watch)
         self.mark_changed.clear()
@@ -51,6 +52,8 @@ class Source:
     def ask(self) -> None:
         """As SIGHUP does, and the look after the news."""
         self.watch.refresh(force=True)
+        assert self.watch.asking
+        wait_until(lambda: not self.url.is_asking(), "an answer", state=lambda: self.web.asked)
         assert self.mark_changed.wait(60)
         self.mark_changed.clear()
         self.watch.refresh()

@@ -294,6 +294,24 @@ def test_reload_says_whether_the_configuration_could_be_used(node: Node) -> None
     assert "config.yaml is in force, but for this: syslog /nowhere/log: " in done.stderr
 
 
+def test_reload_waits_for_the_answer_of_a_server(node: Node, web: ConfigServer) -> None:
+    web.text = "engine: process\nmain_sleep: 600\nmax_docks: 0\n"
+    node.environment = {"PLANCTON_CONF_URL": web.url}
+    assert node.ctl("start").returncode == 0
+    done = node.ctl("reload")
+    assert (done.returncode, done.stdout) == (0, f"{web.url} is in force\n")
+
+    def answer_slowly(request: BaseHTTPRequestHandler) -> None:
+        time.sleep(1.0)
+        web.as_usual(request)
+
+    web.text, web.etag, web.answer = "max_dokcs: 2\n", '"2"', answer_slowly
+    done = node.ctl("reload")
+    assert done.returncode == ExitCode.CONFIG
+    assert "stays in force" in done.stderr and "did you mean 'max_docks'?" in done.stderr
+    assert node.ctl("force-stop").returncode == 0
+
+
 # A repair
 
 
