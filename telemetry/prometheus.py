@@ -21,6 +21,11 @@ from prometheus_client.registry import Collector
 from .points import Field, Point, Series, metric_name
 from .targets import BadTarget, parse_address
 
+#: Readers of the page at once; whoever comes then is cut off.
+MAX_READERS = 16
+#: Seconds without a byte of a reader's after which it is cut off.
+READER_SECONDS = 10.0
+
 _Labels = tuple[tuple[str, str], ...]
 
 
@@ -132,9 +137,36 @@ class Page:
             raise BadTarget(f"cannot listen at {address}: {error.strerror}") from None
         self._server: WSGIServer = started[0]
         self._thread: threading.Thread = started[1]
+        _bound_readers(self._server)
 
     def close(self) -> None:
         """Stop answering, and wait until the thread has ended."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def _bound_readers(server: Any) -> None:
+    """Let readers who say nothing hold neither threads nor files of ours without end.
+
+    The library gives each a thread of its own, for as long as he likes.
+    """
+    free = threading.BoundedSemaphore(MAX_READERS)
+    begin, answer = server.process_request, server.process_request_thread
+
+    def begin_if_free(request: Any, address: object) -> None:
+        if not free.acquire(blocking=False):
+            server.shutdown_request(request)
+            return
+        request.settimeout(READER_SECONDS)
+        begin(request, address)
+
+    def answer_and_free(request: Any, address: object) -> None:
+        try:
+            answer(request, address)
+        finally:
+            free.release()
+
+    server.process_request, server.process_request_thread = begin_if_free, answer_and_free
+    # whoever goes away: it would print a traceback for each
+    server.handle_error = lambda _request, _address: None

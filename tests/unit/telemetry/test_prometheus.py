@@ -1,17 +1,21 @@
 """The page for Prometheus: the newest points, real HTTP, real client."""
 
 import logging
+import socket
 import sys
+import threading
 import urllib.request
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from telemetry import prometheus
 from telemetry.points import Field, Point, Series
-from telemetry.prometheus import Newest, Page
+from telemetry.prometheus import MAX_READERS, Newest, Page
 from telemetry.reporter import Reporter
 from telemetry.targets import BadTarget, parse_address
 from tests.support.services.rabbitmq import free_port
+from tests.support.waiting import wait_until
 
 WEATHER = Series(
     "weather",
@@ -107,6 +111,28 @@ def test_addresses() -> None:
 def test_a_wrong_address_is_told(address: str) -> None:
     with pytest.raises(BadTarget, match=r"write ADDRESS:PORT, e\.g\. 127\.0\.0\.1:9095, not"):
         parse_address(address)
+
+
+def test_readers_who_say_nothing_take_few_threads_and_no_long_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(prometheus, "READER_SECONDS", 0.2)
+    port = free_port()
+    page = Page(new(), f"127.0.0.1:{port}")
+    before = threading.active_count()
+    silent = []
+    try:
+        for _ in range(MAX_READERS + 4):
+            silent.append(socket.create_connection(("127.0.0.1", port), timeout=20))
+            assert threading.active_count() <= before + MAX_READERS
+        wait_until(lambda: threading.active_count() == before, "the end of their threads")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+            assert answer.status == 200
+    finally:
+        for each in silent:
+            each.close()
+        page.close()
+    assert capsys.readouterr().err == ""
 
 
 def test_an_address_in_use_is_told() -> None:
