@@ -24,6 +24,7 @@ _KIND = re.compile(r"(files|dirs|any)(?=[\s(\[]|\Z)", re.IGNORECASE)
 #: Columns of a table whose first row names them: each is looked for in what the ones before left.
 _MOST_COLUMNS = 1000
 _TABLE = re.compile(r"table(?:\(([^()]*)\))?(?=[\s(\[]|\Z)", re.IGNORECASE)
+_ONLY_FROM = re.compile(r"table(?=[\s(\[]|\Z)", re.IGNORECASE)
 _COUNT = re.compile(r"[-+*/%()\d\s]*")
 _NAMES = re.compile(r"[A-Za-z_][\w.]*\Z")
 #: ``[start:stop:step]``; ``[start]`` is ``[start:]``.
@@ -113,6 +114,10 @@ def _parse_plan(
     if not all(_NAMES.match(name) for name in variables):
         raise line_error(step.line, source, "Invalid Queue count expression")
     mode, kind = found[1].lower(), "any"
+    conflict = None if mode == "from" else _ONLY_FROM.match(rest)
+    conflict = conflict or (None if mode == "matching" else _KIND.match(rest))
+    if conflict is not None and (step.items is not None or conflict.end() < len(rest)):
+        raise line_error(step.line, source, "Queue keyword conflict")
     if mode == "matching" and (word := _KIND.match(rest)):
         kind, rest = word[1].lower(), rest[word.end() :].strip()
     table = _Table()

@@ -193,6 +193,18 @@ def test_a_table_names_its_variables_itself(keyword: str, statement: str, items:
     assert arguments(host, text) == items
 
 
+@pytest.mark.parametrize(
+    "statement",
+    ["in files *.dat", "in any (\na\n)", "from dirs d/", "in table t.csv", "matching table(csv) x"],
+)
+def test_a_word_of_another_form_of_queue_is_refused(statement: str) -> None:
+    # as HTCondor 25.14.1
+    answer = FakeSubmitHost().submit(f"{HEAD}queue x {statement}\n")
+
+    assert answer.code == 1
+    assert ": Queue keyword conflict\n" in answer.stderr
+
+
 def test_a_file_may_be_called_table() -> None:
     host = FakeSubmitHost({f"{CWD}/table": b"1 2\n"})
     text = "executable = agent.sh\narguments = $(a)|$(b)\nqueue a,b from table\n"
