@@ -213,5 +213,8 @@ def _cause(error: BaseException) -> str:
     seen = error
     while (inner := seen.__cause__ or seen.__context__) is not None:
         seen = inner
+    # how OpenSSL calls an answer without TLS, by its version
+    if getattr(seen, "reason", "") in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+        return "it does not speak TLS on that port"
     reason = getattr(seen, "strerror", None) or str(seen)
     return _one_line(str(reason)) or type(seen).__name__

@@ -27,6 +27,10 @@ TIMEOUT = 10.0
 MAX_BYTES = 200_000
 
 
+#: How OpenSSL calls an answer without TLS, by its version.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
+
+
 class FetchFailed(Exception):
     """No configuration came; the message says why, in half a line."""
 
@@ -147,5 +151,7 @@ def _reason(error: object) -> str:
             f"the certificate is not believed ({error.verify_message}); "
             "PLANCTON_CONF_NOSSLVERIFY=1 would believe any"
         )
+    if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
+        return "the server does not speak TLS on that port"
     text = getattr(error, "strerror", None) or str(error)
     return " ".join(text.split()) or type(error).__name__

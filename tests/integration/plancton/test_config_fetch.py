@@ -212,6 +212,11 @@ def test_an_untrusted_certificate_is_refused_unless_insecure_is_written(
         assert fetch(server.url, "", verify=False) is not None
 
 
+def test_a_server_without_tls_is_told_as_such(web: ConfigServer) -> None:
+    told = failure(web.url.replace("http://", "https://"))
+    assert told == "the server does not speak TLS on that port"
+
+
 def test_a_redirect_from_https_to_http_is_refused(certificate: Path, web: ConfigServer) -> None:
     with closing(ConfigServer(certificate)) as server:
         server.answer = reply(302, Location=web.url)

@@ -117,3 +117,13 @@ def test_a_token_needs_no_user(user: str, sent: str | None) -> None:
         server.shutdown()
         server.server_close()
     assert seen == [sent]
+
+
+def test_a_database_without_tls_is_told_as_such(serve: Serve) -> None:
+    plain = serve(204, iter(()))
+    port = plain._target.port
+    plain.close()
+    client = Influx(parse(f"https://127.0.0.1:{port}#db"), timeout=2.0)
+    with pytest.raises(TargetAway, match=r"#db: it does not speak TLS on that port$"):
+        client.write(POINTS)
+    client.close()
