@@ -140,7 +140,7 @@ class WorkerMail:
         self._stream = stream
         #: pieces of mail that nobody could read
         self._unreadable = 0
-        #: claims whose answers would go where nothing can be sent
+        #: mail that would go where nothing can be sent
         self._unanswerable = 0
         #: inbox and correlation, which a worker repeats → a claim that waits for the stream
         self._put_off: dict[tuple[str, str], tuple[Mail, Claim]] = {}
@@ -200,7 +200,10 @@ class WorkerMail:
         """
         token = os.urandom(8).hex()
         mail = Mail(codec.encode(peek), make_schedd_inbox_name(self._schedd), token)
-        if not self._transport.send(worker, mail):
+        try:
+            if not self._transport.send(worker, mail):
+                return ""
+        except BadInvocation:  # its name is no inbox's
             return ""
         self._awaited[token] = on_answer
         return token
@@ -214,7 +217,7 @@ class WorkerMail:
         if (known := self._ledger.get(job)) is None:
             return
         control = Control(self._schedd, job, message.attempt, message.action, life=known.life)
-        self._transport.send_unconfirmed(message.worker, Mail(codec.encode(control)))
+        self._send_if_possible(message.worker, Mail(codec.encode(control)))
 
     def _decode(self, mail: Mail) -> Message | None:
         try:
@@ -292,13 +295,16 @@ class WorkerMail:
             self._transport.send_all_unconfirmed(answers)
         except BadInvocation:  # who asks for an answer to a place that cannot be gets none
             for inbox, mail in answers:
-                try:
-                    self._transport.send_unconfirmed(inbox, mail)
-                except BadInvocation as error:
-                    self._unanswerable += 1
-                    if is_worth_a_line(self._unanswerable):
-                        text = "a claim is not answered (%d so far): %s"
-                        log.warning(text, self._unanswerable, error)
+                self._send_if_possible(inbox, mail)
+
+    def _send_if_possible(self, inbox: str, mail: Mail) -> None:
+        """Send mail where a worker says that it is, which may be no place that there can be."""
+        try:
+            self._transport.send_unconfirmed(inbox, mail)
+        except BadInvocation as error:
+            self._unanswerable += 1
+            if is_worth_a_line(self._unanswerable):
+                log.warning("a worker gets no answer (%d so far): %s", self._unanswerable, error)
 
     def _read_heartbeat(self, beat: Heartbeat) -> None:
         job = self._ledger.get(beat.job)

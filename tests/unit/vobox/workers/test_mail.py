@@ -13,7 +13,7 @@ from thyme.errors import BadInvocation, BrokerUnreachable
 from thyme.protocol import codec
 from thyme.protocol.events import HoldReason, Marker, Started, Usage
 from thyme.protocol.job import JobId
-from thyme.protocol.mail import Claim, ClaimReply, Control, Heartbeat
+from thyme.protocol.mail import Claim, ClaimReply, Control, Heartbeat, Peek
 from vobox.workers.mail import MAX_MAIL, READING_SECONDS, answer_heartbeat, refuse_claim
 
 CORRELATION = "token"  # of a claim, unless it matters
@@ -465,7 +465,33 @@ def test_a_claim_whose_answer_cannot_be_sent_does_not_keep_others_from_theirs(
     bench.mail.answer_claims()
 
     assert ("w1", "w1") in sent
-    assert caplog.text.count("a claim is not answered") == 13
+    assert caplog.text.count("a worker gets no answer") == 13
+
+
+def test_a_worker_whose_name_is_no_place_stops_nobody_when_it_is_to_be_told_something(
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its name is its address; AMQP takes one of 255 characters for none."""
+    events = Events(JOB)
+    bench.submit(events.submit())
+    bench.record(replace(events.started(), worker="x" * 255))
+
+    def send(inbox: str, _mail: Mail) -> None:
+        if len(inbox) > 200:
+            raise BadInvocation("its name is too long")
+
+    monkeypatch.setattr(bench.transport, "send_unconfirmed", send)
+    monkeypatch.setattr(bench.transport, "send", send)
+    peek = Peek(SCHEDD, JOB, 0, "x", 0, 1, life=LIFE)
+    assert bench.mail.ask("x" * 255, peek, lambda _answer: None) == ""
+    bench.record(events.removed())
+    mails = [Mail(codec.encode(replace(beat(), worker="y" * 255)))]
+    monkeypatch.setattr(bench.transport, "receive", lambda: mails.pop() if mails else None)
+    bench.mail.answer_claims()
+    bench.mail.read_rest()
+
+    assert bench.job(JOB).status == 3
+    assert caplog.text.count("a worker gets no answer") == 2
 
 
 def test_mail_without_end_is_read_in_parts_and_logged_seldom(
