@@ -29,6 +29,9 @@ from .roles import list_roles
 DEFINITIONS = "definitions.json"
 _AGAIN = "--force writes it again, with the passwords that are there"
 
+#: Only the definitions know which pools and lanes there are.
+_ANEW = "remove it, and name all --pool and --lanes again; passwords are kept"
+
 
 @dataclass(frozen=True)
 class FileChange:
@@ -124,14 +127,14 @@ def _read_definitions(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(text or "{}")
     except (ValueError, RecursionError) as error:
-        raise FilesUnusable(f"{path}: not JSON: {error}; remove it, passwords are kept") from error
+        raise FilesUnusable(f"{path}: not JSON: {error}; {_ANEW}") from error
     lists = ("users", "vhosts", "queues")
     if not isinstance(content, dict) or not all(
         isinstance(content.get(name, []), list)
         and all(isinstance(each, dict) for each in content.get(name, []))
         for name in lists
     ):
-        raise FilesUnusable(f"{path}: not RabbitMQ's definitions; remove it, passwords are kept")
+        raise FilesUnusable(f"{path}: not RabbitMQ's definitions; {_ANEW}")
     return content
 
 

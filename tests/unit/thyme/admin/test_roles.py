@@ -245,6 +245,7 @@ def test_a_file_that_holds_something_else_is_named_and_never_shown(
     said = capsys.readouterr().err
     assert f"thyme-admin: {tmp_path}/{name}: {says}" in said
     assert said.count("\n") == 1
+    assert ("name all --pool and --lanes again" in said) is (name == "definitions.json")
     assert "hush" not in said
     assert content(tmp_path) == before
 
