@@ -28,6 +28,7 @@ from pathlib import Path
 from thyme.broker import Delivery, Transport
 from thyme.broker.lanes import Bounds
 from thyme.errors import (
+    BadInvocation,
     BadMessage,
     BrokerError,
     BrokerRefused,
@@ -233,7 +234,14 @@ class Worker:
                 self._availability.report_waiting(transport, self._jobs_done)
                 return None
             job = self._read_job(transport, delivery)
-            return None if job is None else self._claim(transport, job, delivery, deadline)
+            if job is None:
+                return None
+            try:
+                return self._claim(transport, job, delivery, deadline)
+            except BadInvocation as error:  # its schedd's name is that of no inbox
+                self._unanswered = None
+                self._put_aside(transport, delivery, error)
+                return None
         except BrokerError as error:
             # what we had taken is queued again; we start nothing
             self.connection.drop(error)
@@ -244,13 +252,17 @@ class Worker:
         try:
             job = expect_kind(codec.decode(delivery.body), Submit)
         except BadMessage as error:
-            log.error("message put aside as a dead letter: %s", error)
-            transport.reject(delivery, str(error))
+            self._put_aside(transport, delivery, error)
             return None
         if AttemptId.of(job) == self._ended:
             transport.ack(delivery)  # its acknowledgement was lost
             return None
         return job
+
+    @staticmethod
+    def _put_aside(transport: Transport, delivery: Delivery, why: Exception) -> None:
+        log.error("message put aside as a dead letter: %s", why)
+        transport.reject(delivery, str(why))
 
     def _claim(
         self, transport: Transport, job: Submit, delivery: Delivery | None, deadline: float

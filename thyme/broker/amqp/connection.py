@@ -87,7 +87,8 @@ def _decode_any_value(encoded: bytes, offset: int) -> tuple[Any, int]:
     except (ArithmeticError, OSError, ValueError, RecursionError):
         kind, offset = encoded[offset : offset + 1], offset + 1
         length = 4 + int.from_bytes(encoded[offset : offset + 4], "big")
-        return None, offset + (length if kind in (b"A", b"F") else 8)
+        sizes = {b"A": length, b"F": length, b"f": 4}
+        return None, offset + sizes.get(kind, 8)
     return found
 
 

@@ -1,13 +1,16 @@
 """A broker that goes away, messages that nobody can read, a node that cannot run jobs."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.support.fake_schedd import FakeSchedd
+from tests.support.fake_broker import FakeTransport
+from tests.support.fake_schedd import FakeSchedd, submission
 from tests.support.virtual_worker import POOL, Site, job
-from thyme.errors import BrokerRefused, BrokerUnreachable, NodeUnfit
+from thyme.broker import Mail
+from thyme.errors import BadInvocation, BrokerRefused, BrokerUnreachable, NodeUnfit
 from thyme.protocol.codec import encode
 from thyme.protocol.events import Evicted, Finished, Marker, Started
 from thyme.worker.sandbox import Sandbox
@@ -160,6 +163,29 @@ def test_an_unreadable_message_becomes_a_dead_letter_and_the_worker_continues(
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == [
         f"message put aside as a dead letter: {letter.reason}"
     ]
+
+
+def test_a_message_of_a_schedd_that_no_mail_can_reach_becomes_a_dead_letter(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AMQP takes names of 255 bytes, with the inbox's own prefix."""
+    request = FakeTransport.request
+
+    def refuse(transport: FakeTransport, to: str, mail: Mail) -> None:
+        if len(to) > 255:
+            raise BadInvocation("its name is too long")
+        request(transport, to, mail)
+
+    monkeypatch.setattr(FakeTransport, "request", refuse)
+    site.broker.submit(POOL, [encode(replace(submission(), schedd="x" * 255))])
+    site.broker.stream.clear()
+    site.submit(job())
+
+    assert site.run() == 0
+
+    (letter,) = site.broker.dead
+    assert letter.reason == "its name is too long"
+    assert site.kinds() == ["started", "finished"]
 
 
 def test_a_noexec_scratch_holds_no_jobs(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
