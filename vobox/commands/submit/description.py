@@ -202,6 +202,8 @@ class _DescriptionReader:
             known = self._symbols.get(line.key.lower())
             before = f"{known.value} " if known and known.value else ""
             self._assign(replace(line, value=before + line.value))
+            if known:
+                self._mentioned.add(line.key.lower())
         elif line.kind == "queue":
             if self._extra.queue:
                 raise job_error("-queue argument conflicts with queue statement in submit file")
@@ -273,7 +275,9 @@ class _DescriptionReader:
         name = key.lower()
         known = self._symbols.get(name)
         before = known.value if known else ""
-        value = replace_self(key, value, before)
+        given, value = value, replace_self(key, value, before)
+        if known and value != given:  # HTCondor counts it as used
+            self._mentioned.add(name)
         self._spend(len(value) - len(before))
         self._symbols[name] = self._assigned[name] = Assignment(known.key if known else key, value)
 

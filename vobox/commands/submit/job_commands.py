@@ -111,11 +111,15 @@ def find_unused(symbols: Symbols, variables: set[str], used: set[str]) -> list[t
     ``variables``: the queue statement's own, as written; ``used``: keys in lower case.
     """
     seen = used.union(*(find_references(symbol.value) for symbol in symbols.values()))
-    lines = [
-        (f"the line '{symbol.key} = {symbol.value}'", key)
-        for key, symbol in sorted(symbols.items(), reverse=True)
+    found = {
+        key: f"the line '{symbol.key} = {symbol.value}'"
+        for key, symbol in symbols.items()
         if key not in seen and "." not in key
-    ]
-    unseen = [name for name in variables if name.lower() not in seen]
-    in_order = sorted(unseen, key=str.lower, reverse=True)
-    return lines + [(f"the Queue variable '{name}'", name) for name in in_order]
+    }
+    for name in variables:
+        key = name.lower()
+        if key in found:  # as HTCondor, whose variables replace the assignments
+            found[key] = f"the line '{symbols[key].key} = '"
+        elif key not in seen:
+            found[key] = f"the Queue variable '{name}'"
+    return [(found[key], key) for key in sorted(found, reverse=True)]

@@ -275,6 +275,29 @@ def test_what_is_a_macro_is_what_htcondor_takes_for_one(value: str, arguments: s
     assert job.ad["Args"] == f'"{arguments}"'
 
 
+@pytest.mark.parametrize(
+    ("lines", "unused"),
+    [
+        # what HTCondor 25.14.1 says of each, in its order
+        ("n = 1\nn = $(n)1\nqueue", []),
+        ("n = $(n)1\nqueue", ["the line 'n = 1'"]),
+        ("n = 1\nn += 2\nqueue", []),
+        ("n += 2\nqueue", ["the line 'n = 2'"]),
+        ("x = 1\nqueue x in (a b)", ["the line 'x = '"]),
+        (
+            "b = 1\ny = 2\nZ = 3\nqueue x,c in (a b)",
+            ["the line 'Z = 3'", "the line 'y = 2'", "the Queue variable 'x'",
+             "the Queue variable 'c'", "the line 'b = 1'"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_unused_is_said_in_the_order_of_names(lines: str, unused: list[str]) -> None:
+    answer = FakeSubmitHost().submit(f"executable = agent.sh\n{lines}\n")
+
+    end = " was unused by condor_submit. Is it a typo?\n"
+    assert answer.stderr == "".join(f"WARNING: {what}{end}" for what in unused)
+
+
 def test_what_a_composed_name_names_is_used() -> None:
     text = "x0 = a\nx1 = b\nx2 = c\narguments = $(x$(Process))\nqueue 2\n"
     answer = FakeSubmitHost().submit(f"executable = agent.sh\n{text}")
