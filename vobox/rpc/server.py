@@ -249,10 +249,10 @@ class _Connection(socketserver.StreamRequestHandler):
         self._frame(b"r", b"".join(os.fsencode(word) + b"\0" for word in words))
         self.connection.settimeout(RUN_TIMEOUT_SECONDS)
         try:
-            head = self.rfile.read(8)
+            head = self._receive(8)
             if len(head) != 8 or not head.isdigit() or int(head) > limit + 16:
                 raise BadRequest(f"the output of {argv[0]} is cut short or over {limit} bytes")
-            code, mark, output = self.rfile.read(int(head)).partition(b"\n")
+            code, mark, output = self._receive(int(head)).partition(b"\n")
         finally:
             self.connection.settimeout(TIMEOUT_SECONDS)
         is_code = code.isdigit() and len(code) < 9
@@ -263,13 +263,20 @@ class _Connection(socketserver.StreamRequestHandler):
     def stdin(self) -> bytes:
         """Ask the client for its standard input; raises BadRequest."""
         self._frame(b"i", b"")
-        head = self.rfile.read(8)
+        head = self._receive(8)
         if len(head) != 8 or not head.isdigit() or int(head) > MAX_STDIN_BYTES:
             raise BadRequest(f"standard input is cut short or over {MAX_STDIN_BYTES} bytes")
-        data = self.rfile.read(int(head))
+        data = self._receive(int(head))
         if len(data) != int(head):
             raise BadRequest("standard input is cut short")
         return data
+
+    def _receive(self, size: int) -> bytes:
+        """Return what the client sends, up to so many bytes; raises BadRequest."""
+        try:
+            return self.rfile.read(size)
+        except TimeoutError as error:
+            raise BadRequest("the client was asked for something, and sends nothing") from error
 
     def _answer(self, answer: Answer) -> None:
         self._print(answer)

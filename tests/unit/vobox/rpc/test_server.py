@@ -10,6 +10,7 @@ import pytest
 from tests.support.command_socket import request
 from tests.support.fake_rpc_server import FakeRpcServer, run
 from tests.support.waiting import wait_until
+from vobox.rpc import server
 from vobox.rpc.types import Answer
 
 # --- a command and its answer -------------------------------------------------------------------
@@ -54,6 +55,23 @@ def test_a_long_answer_arrives_whole(schedd: FakeRpcServer) -> None:
     text = "".join(f"line {n}\n" for n in range(200_000))
     schedd.handler = lambda _request: Answer(text)
     assert run(schedd.path, "condor_q").stdout == text.encode()
+
+
+def test_a_client_that_is_silent_when_it_is_asked_is_no_fault_of_the_schedd(
+    schedd: FakeRpcServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server._Connection, "timeout", 0.2)
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(60)
+        line.connect(str(schedd.path))
+        line.sendall(request("condor_submit"))
+        answer = b""
+        while part := line.recv(1 << 16):
+            answer += part
+    assert answer.endswith(b"x00000001" + b"1")
+    assert b"asked for something, and sends nothing" in answer
+    assert "refused a request of uid" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 # --- the socket's place -------------------------------------------------------------------------
