@@ -25,7 +25,7 @@ from .printf import (
     parse_format,
     unescape,
 )
-from .renderers import format_date, format_duration
+from .renderers import show_date, show_duration
 
 #: Jobs that GROUP BY sorts: all of their rows are in memory together.
 MAX_SORTED: Final = 50_000
@@ -140,7 +140,7 @@ class Column:
         if form is None:
             return ""
         if form.letter in "TY":
-            text = format_duration(value) if form.letter == "T" else format_date(value)
+            text = show_duration(value) if form.letter == "T" else show_date(value)
         elif form.wants_real:
             text = form.format_real(float(value))
         else:

@@ -47,9 +47,9 @@ class Renderers:
         if "V" in letters:
             return self._build_value(attribute, quoted=True)
         if "Y" in letters:
-            return self._build_time(attribute, format_date)
+            return self._build_time(attribute, show_date)
         if "T" in letters:
-            return self._build_time(attribute, format_duration)
+            return self._build_time(attribute, show_duration)
         return self._build_value(attribute, quoted=False)
 
     def _build_value(self, attribute: str, quoted: bool) -> Renderer:
@@ -127,9 +127,9 @@ class Renderers:
             if number is None:  # not of 64 bits
                 return form.format_missing() if form.letter in "TY" else form.format_integer(0)
             if form.letter == "T":
-                return form.format_text(format_duration(number))
+                return form.format_text(show_duration(number))
             if form.letter == "Y":
-                return form.format_text(format_date(number))
+                return form.format_text(show_date(number))
             return form.format_integer(int(number))
 
         return show
@@ -162,6 +162,21 @@ def format_duration(seconds: float) -> str:
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours, 24)
     return f"{days:3}+{hour:02}:{minute:02}:{second:02}"
+
+
+def show_date(epoch: float) -> str:
+    """Format a date as ``%Y`` does, which knows none before 1970."""
+    return "    ???    " if int(epoch) < 0 else format_date(epoch)
+
+
+def show_duration(seconds: float) -> str:
+    """Format seconds as ``%T`` does: of a negative number every part is negative."""
+    if int(seconds) >= 0:
+        return format_duration(seconds)
+    minutes, second = divmod(-int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    return f"{-days:3}+{-hour:02}:{-minute:02}:{-second:02}"
 
 
 def format_title_date(now: float) -> str:

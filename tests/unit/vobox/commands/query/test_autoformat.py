@@ -68,6 +68,15 @@ def test_a_relative_time_has_the_parts_of_a_second(seconds: str, text: str) -> N
     assert out(condor_q, FakeQueue([job(1)]), *asked) == f'relTime("{text}")\n'
 
 
+def test_times_below_zero_are_written_as_htcondor_writes_them() -> None:
+    # as 25.14.1 prints them
+    asked = [f"0-{seconds}" for seconds in ("1", "61", "3700", "90061", "0.5")]
+    assert out(condor_q, FakeQueue([job(4)]), "-af:T", *asked) == (
+        "  0+00:00:-1   0+00:-1:-1   0+-1:-1:-40  -1+-1:-1:-1   0+00:00:00\n"
+    )
+    assert out(condor_q, FakeQueue([job(4)]), "-format", "%Y|", "0-1") == "    ???    |"
+
+
 def test_every_word_up_to_the_next_dash_is_an_attribute_also_a_number() -> None:
     assert out(condor_q, TWO, "-af", "JobStatus", "38") == "5 38\n2 38\n"
     assert out(condor_q, TWO, "-af", "JobStatus", "-", "30.1") == "2\n"
