@@ -18,9 +18,6 @@ from vobox.classad.ad import Ad, literal
 from .output_destination import name_core_file
 from .status import HELD, RUNNING, SUSPENDED
 
-#: Holds that the user asked for: they do not count in NumSystemHolds.
-_USER_HOLDS: Final = (HoldReasonCode.USER_REQUEST, HoldReasonCode.SUBMITTED_ON_HOLD)
-
 #: VacateReasonCode of a worker that is silent, of one that leaves, of condor_vacate_job, and of a
 #: removal; the end of a run by a hold has the code of the hold.
 WORKER_LOST, WORKER_LEFT, VACATED, JOB_REMOVED = 1008, 1013, 1022, 1023
@@ -167,7 +164,13 @@ def record_exit(ad: Ad, event: Finished) -> None:
             ad["JobCoreFileName"] = literal(posixpath.join(ad.text("Iwd", "/"), core))
     ad["TerminationPending"] = "true"
     ad["BytesSent"] = literal(_real(ad, "BytesSent") + count_bytes_sent(event))
-    ad["NumJobCompletions"] = literal(ad.number("NumJobCompletions") + 1)
+    if event.hold is None:
+        ad["NumJobCompletions"] = literal(ad.number("NumJobCompletions") + 1)
+
+
+def uncount_completion(ad: Ad) -> None:
+    """Take back that a run completed: one whose output is lost is no retry of ``max_retries``."""
+    ad["NumJobCompletions"] = literal(max(ad.number("NumJobCompletions") - 1, 0))
 
 
 def count_bytes_sent(event: Finished) -> int:
@@ -237,7 +240,8 @@ def record_hold(ad: Ad, hold: HoldReason) -> None:
     ad["HoldReasonCode"], ad["HoldReasonSubCode"] = literal(hold.code), literal(hold.subcode)
     ad["NumHolds"] = literal(ad.number("NumHolds") + 1)
     _count_reason(ad, "NumHoldsByReason", hold.code)
-    if hold.code not in _USER_HOLDS:
+    # as HTCondor's schedd: its own holds, none of the user, of a job's policy, or of a worker
+    if hold.code == HoldReasonCode.SYSTEM_POLICY:
         ad["NumSystemHolds"] = literal(ad.number("NumSystemHolds") + 1)
 
 

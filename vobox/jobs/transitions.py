@@ -289,6 +289,8 @@ def _on_not_completed(job: Job, event: NotCompleted) -> list[Effect]:
     job.has_result = False
     job.ad.pop("CompletionDate", None)
     if event.hold is not None:
+        if event.hold.code != HoldReasonCode.JOB_POLICY:  # its output could not be delivered
+            ad_updates.uncount_completion(job.ad)
         return [*_hold(job, event.hold, event), SaveOutput()]
     _set_status(job, IDLE, event.time)
     job.queued = False
