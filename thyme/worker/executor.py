@@ -84,7 +84,7 @@ class Execution:
         self._size_of_the_copy = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with self._user.acting():
             self._process = self._start(sandbox, slot)
-            _raise_oom_score(self._process.pid)
+            _raise_oom_scores(self._process.pid)
         # it may have ended before the first look that is due
         self._meter.look_at_first(self._process.pid)
 
@@ -245,6 +245,14 @@ def _open_stdin(path: str) -> IO[bytes]:
         ) from error
     os.set_blocking(stdin.fileno(), True)
     return stdin
+
+
+def _raise_oom_scores(pid: int) -> None:
+    """Raise the score of the job's first process, and of what that has started meanwhile."""
+    _raise_oom_score(pid)
+    for each in processes.list_descendants():
+        if each != pid:
+            _raise_oom_score(each)
 
 
 def _raise_oom_score(pid: int) -> None:

@@ -74,7 +74,11 @@ class ReportBuilder:
 
         ``outcome``: how its process ended; ``sandbox``: where its output is; ``hold``: the limit.
         """
-        message = self._build(job, hold, outcome.usage, sandbox)
+        message = replace(
+            self._build(job, hold, outcome.usage, sandbox),
+            exit_code=outcome.exit_code,
+            signal=outcome.signal,
+        )
         return Report(message.kind, encode_within_limit(message))
 
     def build_not_started(self, job: Submit, hold: HoldReason) -> Report:

@@ -259,3 +259,24 @@ def test_a_job_gets_pythons_ignored_signals_back(tmp_path: Path) -> None:
     # the C library keeps 32 and 33 for itself: our parent may ignore these
     changeable = sum(1 << (number - 1) for number in signal.valid_signals())
     assert int(ignored, 16) & changeable == 0
+
+
+def test_the_kernel_takes_every_process_of_a_job_before_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # also one that the job starts before the worker runs again
+    start = processes.start_process
+
+    def start_slowly(*arguments: object) -> object:
+        process = start(*arguments)  # type: ignore[arg-type]
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        wait_until(children.read_text, "a child of the job")
+        return process
+
+    monkeypatch.setattr(processes, "start_process", start_slowly)
+    run = Run(tmp_path, script("sleep 600 & wait"), wait=False)
+
+    files = [Path(f"/proc/{pid}/oom_score_adj") for pid in processes.list_descendants()]
+    assert [file.read_text() for file in files] == ["1000\n"] * 2
+    run.job.kill()
+    run.end()

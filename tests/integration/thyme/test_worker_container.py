@@ -117,7 +117,7 @@ def test_a_job_over_the_memory_of_its_pilot_is_held_for_it(site: Site) -> None:
     assert site.wait_for_end(name) == (0, "")
     finished = site.told()[-1]
     assert isinstance(finished, Finished)
-    assert (finished.exit_code, finished.signal, finished.stdout) == (None, None, b"before\n")
+    assert (finished.exit_code, finished.signal, finished.stdout) == (None, 9, b"before\n")
     assert finished.hold is not None
     assert (finished.hold.code, finished.hold.subcode) == (34, 102)
     assert "Job has gone over cgroup memory limit of 61 megabytes. Last " in finished.hold.text

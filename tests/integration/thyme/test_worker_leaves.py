@@ -58,7 +58,7 @@ def test_a_job_over_its_time_is_ended_and_held_and_its_output_kept(site: WorkerS
     assert site.run() == (0, "")
 
     finished = site.told()[-1]
-    assert (finished.exit_code, finished.signal) == (None, None)
+    assert (finished.exit_code, finished.signal) == (1, None)
     assert (finished.hold.code, finished.stdout) == (47, b"up\nasked\n")
 
 

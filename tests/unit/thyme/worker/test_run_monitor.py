@@ -36,7 +36,8 @@ def test_a_job_over_its_time_is_asked_to_end_and_held(
     assert site.signals == ["2 at 100"]
     finished = site.told()[-1]
     assert isinstance(finished, Finished)
-    assert (finished.exit_code, finished.signal) == (None, None)
+    # as in HTCondor: ExitBySignal = true
+    assert (finished.exit_code, finished.signal) == (None, 2)
     assert finished.hold is not None
     assert (finished.hold.code, finished.hold.subcode) == (code, 0)
     assert finished.hold.text == f"The job exceeded allowed {kind} duration of 01:40"

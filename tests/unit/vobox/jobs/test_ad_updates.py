@@ -203,15 +203,16 @@ def test_holds_are_counted_by_their_reason() -> None:
     assert job_after(Events().recorded(15)).ad["NumHoldsByReason"] == "[ SubmittedOnHold = 1 ]"
 
 
-def test_a_run_that_ends_in_a_hold_completes_nothing_and_only_the_schedds_own_holds_are_its() -> None:
-    # NumJobCompletions and NumSystemHolds as HTCondor 25.14.1 had them: missing output files, output
-    # that could not be written, on_exit_hold, a missing executable, periodic_hold of an idle job
+def test_a_run_that_ends_in_a_hold_is_no_completion_and_no_hold_of_the_system() -> None:
+    # HTCondor 25.14.1's counts: missing output files, output that could not be written, a job over
+    # its time, on_exit_hold, a missing executable, periodic_hold of an idle job
     e = Events()
     ran = e.submit(), e.started()
     lost_output, policy = HoldReason(12, 2, "no output"), HoldReason(3, 0, "policy")
     for events, completions in (
         ((*ran, e.finished(hold=lost_output)), "0"),
         ((*ran, e.finished(), e.not_completed(lost_output)), "0"),
+        ((*ran, e.finished(code=None, signal=15, hold=HoldReason(47, 0, "too long"))), "0"),
         ((*ran, e.finished(), e.not_completed(policy)), "1"),
         ((*ran, e.finished(code=None, hold=HoldReason(6, 2, "no executable"))), "0"),
         ((e.submit(), e.held(3)), "0"),
