@@ -191,7 +191,7 @@ class CommandGateway:
                     limits = session.state.owner_limits
                     if number == 1:
                         limits.check(self._request.user, len(messages), size)
-                        if len(slices) > 1:
+                        if len(messages) > 1:
                             session.state.failed_submits.begin(cluster)
                     self._publish_slice(session, part[0].queue, cluster, bodies)
                     if number == len(slices):

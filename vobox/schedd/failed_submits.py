@@ -4,9 +4,9 @@ The connection can break after the broker has taken some of the jobs, or all, an
 has confirmed them. condor_submit then fails, and a CE submits the jobs again as another
 cluster. So what the broker took of the first is removed as soon as it is read back.
 
-The jobs of a large submit are queued in slices. Its cluster is noted before the first one, and
-until the last one is queued: a schedd that is killed in between removes the jobs of the others. A
-cluster of one slice is noted only after its submit has failed.
+The jobs of a submit are queued one after the other, of a large one in slices. Its cluster is noted
+before the first one, and until the last one is queued: a schedd that is killed in between removes
+those that were. The cluster of one job is noted only after its submit has failed.
 """
 
 from __future__ import annotations

@@ -242,6 +242,25 @@ def test_a_slice_that_fails_takes_those_before_it_along(
     assert states(running) == f"--\n1.0 3 {REASON}\n1.1 3 {REASON}\n"
 
 
+def test_a_schedd_killed_in_a_small_submit_removes_what_was_queued_at_its_next_start(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = FakeBroker()
+    first = start(broker)
+    # as a kill: nothing more of the submit, and nothing is cleared up
+    monkeypatch.setattr(FailedSubmits, "give_up", lambda _self, _cluster: None)
+    monkeypatch.setattr(FailedSubmits, "add", lambda _self, _cluster: None)
+    take(monkeypatch, broker, 1, BrokerUnreachable("killed"))
+    with pytest.raises(CommandRefused):
+        first.submit(procs=2)
+    first.end()
+
+    monkeypatch.undo()
+    second = start(broker)
+
+    assert states(second) == f"--\n1.0 3 {REASON}\n"
+
+
 def test_a_schedd_killed_between_two_slices_removes_the_first_at_its_next_start(
     start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
