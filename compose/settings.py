@@ -15,6 +15,8 @@ _LISTEN = (
     r"((\[[0-9A-Fa-f:.]+\]|[0-9.]+):)?[0-9]{1,5}",
     "write ADDRESS:PORT, as 127.0.0.1:3000 or [::1]:3000",
 )
+_PROFILES = ("monitoring", "demo-ce")
+_FILES = ("docker-compose.yml", "docker-compose.tls.yml", "docker-compose.node.yml")
 #: What a value looks like where Docker or a service would take another one and not work with it,
 #: or refuse it without naming it; and what to write.
 _FORMS = {
@@ -22,11 +24,6 @@ _FORMS = {
     "COMPOSE_PROJECT_NAME": (
         r"[a-z0-9][a-z0-9_-]*",
         "write small letters, digits, - and _",
-    ),
-    # compose starts nothing for a profile that no service has, and says nothing
-    "COMPOSE_PROFILES": (
-        r"((monitoring|demo-ce)(,(monitoring|demo-ce))*)?",
-        "write monitoring, demo-ce, both with a comma between them, or nothing",
     ),
     # an empty one is another name in each new container
     "NODE_NAME": _HOST,
@@ -71,7 +68,15 @@ def check_values(values: Mapping[str, str]) -> None:
     for key in (key for key, form in _FORMS.items() if form is _LISTEN):
         if int(values[key].rpartition(":")[2]) > 65535:
             raise SetupFailed(f".env: {key}={values[key]}: there are ports up to 65535 only")
-    if "docker-compose.tls.yml" in values["COMPOSE_FILE"].split(":"):
+    files, profiles = values["COMPOSE_FILE"].split(":"), values["COMPOSE_PROFILES"]
+    # compose starts nothing for a profile that no service has, and says nothing; a file of the
+    # site's own may have services with others
+    if profiles and set(files) <= set(_FILES) and not set(profiles.split(",")) <= set(_PROFILES):
+        raise SetupFailed(
+            f".env: COMPOSE_PROFILES={profiles}: write monitoring, demo-ce, both with a comma "
+            "between them, or nothing"
+        )
+    if "docker-compose.tls.yml" in files:
         for key, value in (("TLS", "yes"), ("INFLUXDB_SCHEME", "https")):
             if values[key] != value:
                 raise SetupFailed(

@@ -156,6 +156,16 @@ def test_a_value_that_compose_would_take_for_something_else_is_refused(
         settings.read_env(tmp_path, "n", given)
 
 
+def test_a_compose_file_of_the_sites_own_may_have_profiles_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / ".env.example").write_text(EXAMPLE)
+    given = {
+        "COMPOSE_FILE": "docker-compose.yml:docker-compose.ours.yml",
+        "COMPOSE_PROFILES": "monitoring,ours",
+    }
+
+    assert settings.read_env(tmp_path, "n", given)["COMPOSE_PROFILES"] == "monitoring,ours"
+
+
 @pytest.mark.parametrize("address", ["[::1]:3000", "0.0.0.0:3000", "3000"])
 def test_an_address_to_listen_on_may_be_ipv6_or_a_port_alone(tmp_path: Path, address: str) -> None:
     (tmp_path / ".env.example").write_text(EXAMPLE)
