@@ -130,7 +130,8 @@ class Site:
     def well(self, name: str, *options: str, **variables: Any) -> Run:
         """Return a run that must succeed."""
         run = self.play(name, *options, **variables)
-        assert run.code == 0, run.output[-6000:]
+        failures = [line for line in run.output.splitlines() if line.startswith("fatal: ")]
+        assert run.code == 0, "\n".join([*failures, run.output[-6000:]])
         return run
 
     def clean(self) -> None:

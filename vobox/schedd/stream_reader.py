@@ -504,9 +504,8 @@ class StreamReader:
                     )  # fmt: skip
             return
         if isinstance(event, Finished) and before is not None and job.ended > before.ended:
-            codec.decode(
-                body
-            )  # only now: anybody can report ends, of output that takes long to read
+            # only now: anybody can report ends, of output that takes long to read
+            codec.decode(body)
         job.version += 1
         if before is None:
             job.recorded = record.offset

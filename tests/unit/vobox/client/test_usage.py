@@ -124,8 +124,8 @@ def test_a_schedd_that_is_there_decides_what_later_words_mean(tmp_path: Path) ->
 
 #: Options that are others by another name, or that show what no site of ours has.
 UNTOLD = {
-    "addr", "address", "analyse", "analyze", "autoformat", "better-analyse", "completedsince",
-    "dag", "factory", "follow", "held", "nobackwards", "slots", "startd", "stm",
+    "addr", "address", "all-users", "analyse", "analyze", "autoformat", "better-analyse",
+    "completedsince", "dag", "factory", "follow", "held", "nobackwards", "slots", "startd", "stm",
     "absent", "ckptsrvr", "cod", "data", "defrag", "generic", "gpus", "grid", "java", "license",
     "negotiator", "offline", "quill", "storage", "vm", "world",
 }  # fmt: skip
