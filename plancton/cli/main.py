@@ -108,9 +108,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout = None
         return ExitCode.FAILED
     except Exception as error:
-        if arguments.command not in _SHOW_STATUS:
+        if arguments.command not in _SHOW_STATUS or not _is_of_another_version(paths):
             raise
-        # of a daemon of another release, maybe: what it wrote may lack anything
+        # what it wrote may lack anything
         why = " ".join(f"{type(error).__name__}: {error}".split())
         print(
             f"planctonctl: {paths.status}: not as this version writes it ({why}); restart the "
@@ -118,6 +118,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return ExitCode.FAILED
+
+
+def _is_of_another_version(paths: Paths) -> bool:
+    # late: most commands need neither
+    from plancton.daemon.status_document import VERSION
+
+    from .document import read_document
+
+    document = read_document(paths)
+    return document is not None and document.get("version") != VERSION
 
 
 def _run_as_json(

@@ -88,17 +88,19 @@ def test_without_user_namespaces_it_is_said(tmp_path: Path) -> None:
     assert ask("False") == ""
 
 
+BOTH = ["plancton_broker_url", "vobox_broker_url"]
+
+
 @pytest.mark.parametrize(
     ("node", "vobox", "wrong"),
     [
         ("", "amqp://vobox:secret@h", []),
         ("amqp://worker:s-_%40@h/%2F", "amqps://vobox:s@h:5671,[::1]/v?cafile=/etc/ca.pem\n", []),
-        ("secret", "https://vobox:secret@h/", ["plancton_broker_url", "vobox_broker_url"]),
-        (
-            "amqp://worker@h/",
-            "amqp://vobox:sec/ret@h/v",
-            ["plancton_broker_url", "vobox_broker_url"],
-        ),
+        # by a client certificate; two nodes of a broker
+        ("amqps://h/v?certfile=/c&keyfile=/k", "amqp://v:s@h/v amqp://v:s@i?timeout=9", []),
+        ("amqp://w:s@h/v secret", "amqp://v:s@h/vamqp://v:secret@h", BOTH),
+        ("secret", "https://vobox:secret@h/", BOTH),
+        ("amqp://worker@h/", "amqp://vobox:sec/ret@h/v", BOTH),
     ],
 )
 def test_a_url_that_names_no_broker_is_told_and_not_shown(

@@ -67,8 +67,8 @@ def _check_kill_signal(value: Any) -> int:
 
 def check_next_cluster(value: Any) -> int:
     """Return ``value`` if the next job's cluster can have this number; raises ValueError."""
-    if check_count(value) > _CLUSTERS:
-        raise ValueError(f"a cluster's number, at most {_CLUSTERS}")
+    if check_count(value) >= _CLUSTERS:
+        raise ValueError(f"a cluster's number, below {_CLUSTERS}")
     return int(value)
 
 

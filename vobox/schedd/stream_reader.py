@@ -504,7 +504,8 @@ class StreamReader:
                     )  # fmt: skip
             return
         if isinstance(event, Finished) and before is not None and job.ended > before.ended:
-            # only now: anybody can report ends, of output that takes long to read
+            # raises BadMessage where the output cannot be read: then it is no end. Only now, as
+            # anybody can report ends, of output that takes long to read
             codec.decode(body)
         job.version += 1
         if before is None:

@@ -384,7 +384,10 @@ def test_the_operator_looks_as_monitor_and_acts_as_vobox(
         assert said.count("\n") == 1
         assert site.url("monitor").split(":")[2].split("@")[0] not in said
     assert cli.main(["status", "--pool", "mistyped"]) == 4
-    assert "there is no queue 'thyme.jobs.mistyped'" in capsys.readouterr().err
+    assert (
+        "there is no queue 'thyme.jobs.mistyped': check the pool's name and the lanes; "
+        "`thyme-admin topology` with the same --pool and --lanes makes it"
+    ) in capsys.readouterr().err
     monkeypatch.setenv("THYME_URL_FILE", str(site.directory / "vobox.url"))
     for argv in (["topology"], ["dead"], ["purge", "dead", "--yes"], ["requeue-dead", "--all"]):
         assert cli.main(argv) == 0, capsys.readouterr().err

@@ -16,6 +16,7 @@ from plancton.cli import main
 from plancton.cli.document import read_current
 from plancton.daemon.admin_mode import AdminFlags
 from plancton.daemon.lock import DaemonLock
+from plancton.daemon.status_document import VERSION
 from plancton.engine.pilot_outputs import OUTPUT_KEPT, PilotOutputs
 from plancton.errors import AlreadyRunning, EngineUnavailable, ExitCode, PlanctonError, StartFailed
 from plancton.model import Mode
@@ -212,6 +213,13 @@ def test_a_status_of_another_version_is_one_line(
 
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"planctonctl: {locked.status}: not as this version writes it (")
+
+
+def test_a_fault_of_ours_is_not_said_to_be_another_version(locked: Paths) -> None:
+    locked.status.write_text(json.dumps({"version": VERSION, "daemon": {}}))
+
+    with pytest.raises(KeyError):
+        main.main([*places(locked), "status"])
 
 
 @pytest.mark.parametrize("name", ["lock", "drain", "status.json"])

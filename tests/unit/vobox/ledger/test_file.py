@@ -63,7 +63,7 @@ def test_a_damaged_ledger_is_kept_until_it_is_made_again(bench: ScheddHarness, h
         ("offset", "x"), ("next_cluster", ""), ("marked", "1.5"), ("refused", "1"),
         ("checkpoints", "[[1"), ("checkpoints", "5"), ("age", "z"), ("age", "[1,[2]]"),
         ("refused", "[Infinity]"), ("age", "[" * 100_000), ("next_cluster", "-1"),
-        ("next_cluster", str(2**63 - 1)),
+        ("next_cluster", str(2**63 - 1)), ("next_cluster", str(10**18)),
     ],
 )  # fmt: skip
 def test_a_ledger_with_a_value_that_cannot_be_is_damaged(

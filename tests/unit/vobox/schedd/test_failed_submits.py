@@ -242,18 +242,22 @@ def test_a_slice_that_fails_takes_those_before_it_along(
     assert states(running) == f"--\n1.0 3 {REASON}\n1.1 3 {REASON}\n"
 
 
+def submit_and_kill(monkeypatch: pytest.MonkeyPatch, running: Running, procs: int) -> None:
+    """Submit and fail; as after a kill, nothing more of the submit is done, and nothing cleared."""
+    monkeypatch.setattr(FailedSubmits, "give_up", lambda _self, _cluster: None)
+    monkeypatch.setattr(FailedSubmits, "add", lambda _self, _cluster: None)
+    with pytest.raises(CommandRefused):
+        running.submit(procs=procs)
+    running.end()
+
+
 def test_a_schedd_killed_in_a_small_submit_removes_what_was_queued_at_its_next_start(
     start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broker = FakeBroker()
     first = start(broker)
-    # as a kill: nothing more of the submit, and nothing is cleared up
-    monkeypatch.setattr(FailedSubmits, "give_up", lambda _self, _cluster: None)
-    monkeypatch.setattr(FailedSubmits, "add", lambda _self, _cluster: None)
     take(monkeypatch, broker, 1, BrokerUnreachable("killed"))
-    with pytest.raises(CommandRefused):
-        first.submit(procs=2)
-    first.end()
+    submit_and_kill(monkeypatch, first, 2)
 
     monkeypatch.undo()
     second = start(broker)
@@ -266,13 +270,8 @@ def test_a_schedd_killed_between_two_slices_removes_the_first_at_its_next_start(
 ) -> None:
     broker = FakeBroker()
     first = start(broker)
-    # as a kill: nothing more of the submit, and nothing is cleared up
-    monkeypatch.setattr(FailedSubmits, "give_up", lambda _self, _cluster: None)
-    monkeypatch.setattr(FailedSubmits, "add", lambda _self, _cluster: None)
     break_at_the_second_slice(monkeypatch, broker, BrokerUnreachable("killed"))
-    with pytest.raises(CommandRefused):
-        first.submit(procs=5)
-    first.end()
+    submit_and_kill(monkeypatch, first, 5)
     assert [str(m.job) for m in broker.messages() if isinstance(m, Submit)] == ["1.0", "1.1"]
 
     monkeypatch.undo()
