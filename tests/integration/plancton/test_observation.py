@@ -99,7 +99,8 @@ def test_top_without_a_terminal_is_plain_and_ends(node: Node) -> None:
     assert "\x1b" not in done.stdout
     first, second = done.stdout.split("Daemon: ")[1:]
     assert "CPU time" in first and "CPU time" not in second and " CPU " in second
-    assert node.published()["looked"] > looked, "it has the daemon look"
+    # it only asks for the look: on a busy machine that comes after the second table
+    wait_until(lambda: node.published()["looked"] > looked, "the look that it asks for")
 
 
 def test_top_on_a_terminal_is_live_and_ctrl_c_leaves_it(node: Node) -> None:
