@@ -161,7 +161,7 @@ class DockerEngine:
     def _has_host_name(self, row: ListedContainer) -> bool:
         try:
             return has_host_name(row.name, self._api.inspect_container(row.id))
-        except NotThere:
+        except EngineRefused:  # gone, or damaged: what may be somebody's is left alone
             return False
 
     def start(self, spec: PilotSpec) -> None:

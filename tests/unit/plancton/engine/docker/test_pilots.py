@@ -94,6 +94,21 @@ def test_of_containers_with_the_labels_of_one_pilot_the_one_with_its_host_name_i
     assert found is not None and found.id == "bob"
 
 
+def test_a_renamed_container_that_the_engine_cannot_inspect_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = DockerEngine(f"unix://{tmp_path}/none.sock", "plancton", tmp_path)
+    renamed = {**list_container("running", ("/bob",)), "Id": "bob"}
+    listed = [renamed, list_container("running")]
+
+    def refuse(container: str) -> dict[str, Any]:
+        raise EngineRefused(f"open /var/lib/docker/overlay2/{container}: no such file or directory")
+
+    monkeypatch.setattr(engine._api, "list_containers", lambda **_filters: listed)
+    monkeypatch.setattr(engine._api, "inspect_container", refuse)
+    assert [row.name for row in engine._list_labelled()] == [NAME]
+
+
 def test_a_restarted_engine_is_asked_for_its_settings_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
