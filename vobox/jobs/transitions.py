@@ -19,7 +19,7 @@ stay idle for ever, although its message will reach no worker.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from thyme.broker.base import TAKEN_TOO_OFTEN
@@ -72,6 +72,8 @@ MAX_DEAD_LETTERS: Final = 3
 #: Seconds of wall-clock time: an attempt that was evicted before counts as one that no worker could
 #: run. Its worker measures them: the clocks of the schedd and of a node may differ by hours.
 SHORT_RUN: Final = 5.0
+#: Seconds between the clocks of the schedd and of a node, up to which the node's is believed.
+CLOCK_DIFFERENCE: Final = 60.0
 #: Holds that a worker's own errors cause: HTCondor logs them as an error of its starter, too.
 _WORKERS_ERRORS: Final = (
     HoldReasonCode.FAILED_TO_CREATE_PROCESS,
@@ -117,8 +119,25 @@ def apply(job: Job | None, event: JobMessage) -> Transition:
     rule = _RULES.get(type(event))
     if rule is None or not is_of_life(event, job.life):
         return Transition(job)
+    if isinstance(event, (Finished, Evicted)):
+        event = replace(event, time=_find_end(job, event))
     changed = job.copy()
     return Transition(changed, rule(changed, event))
+
+
+def _find_end(job: Job, event: Finished | Evicted) -> float:
+    """Return when the run ended, in epoch seconds of the schedd's clock.
+
+    That of a node may be years away: a job would enter its next state in the future, where no
+    policy that waits for some seconds in it ever applies. The schedd knows when the run began, and
+    the worker how long it took.
+    """
+    if job.worker != event.worker:
+        return event.time  # its start was not recorded
+    end = job.ad.number("JobCurrentStartDate") + event.usage.wall
+    if abs(event.time - end) <= CLOCK_DIFFERENCE:
+        end = event.time
+    return max(end, float(job.ad.number("EnteredCurrentStatus")))
 
 
 # Everything below changes the job that it is given: the copy that ``apply`` made.

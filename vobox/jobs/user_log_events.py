@@ -106,20 +106,24 @@ def format_requeued(job: JobId, event: NotCompleted, ad: Ad) -> str:
 
 
 def format_terminated(job: JobId, event: Finished, ad: Ad) -> str:
-    """Format event 005, the job ended by itself; ``ad``: as it is after that."""
+    """Format event 005, the job ended by itself; ``ad``: as it is after that.
+
+    Its time is CompletionDate, which is by the schedd's clock.
+    """
+    now = ad.number("CompletionDate", int(event.time))
     total = Usage(_number(ad, "CumulativeRemoteUserCpu"), _number(ad, "CumulativeRemoteSysCpu"))
     sent, received = count_bytes_sent(event), event.usage.received
     all_sent, all_received = (int(_number(ad, name)) for name in ("BytesSent", "BytesRecvd"))
     return _event(
         5,
         job,
-        event.time,
+        now,
         f"Job terminated.\n\t{_termination(event, ad)}\n"
         f"{_usage(event.usage, 'Run')}{_usage(total, 'Total')}"
         f"\t{sent}  -  Run Bytes Sent By Job\n\t{received}  -  Run Bytes Received By Job\n"
         f"\t{all_sent}  -  Total Bytes Sent By Job\n"
         f"\t{all_received}  -  Total Bytes Received By Job\n"
-        f"{_format_resources(event.usage, event.time, ad)}",
+        f"{_format_resources(event.usage, now, ad)}",
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.schedd_parts import USAGE, Events, describe_effects, describe_job, job_after
-from thyme.protocol.events import JobMessage, Usage
+from thyme.protocol.events import JobMessage, Suspended, Usage
 from vobox.jobs.job import LogEvent
 from vobox.jobs.transitions import MAX_FAILED_STARTS, apply
 
@@ -317,6 +317,33 @@ def test_a_run_that_lasted_begins_the_count_of_evictions_at_once_again() -> None
 
     assert counts == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0] * 3, "failed starts and evictions in one row"
     assert describe_job(job_after(*events)) == "idle"
+
+
+YEAR = 365 * 86400.0
+
+
+@pytest.mark.parametrize(
+    ("clock", "shown"),
+    # how far a node's clock is ahead, and how long after its start a run of 600 s then ended
+    [(0.0, 603), (30.0, 633), (-30.0, 573), (YEAR, 600), (-YEAR, 600), (3600.0, 600)],
+)
+def test_a_run_ends_by_the_schedds_clock(clock: float, shown: int) -> None:
+    e = Events()
+    job = job_after(e.submit(), e.started())
+    event = replace(e.finished(), time=e.now - 1.0 + 603.0 + clock)
+    after = apply(job, replace(event, usage=Usage(wall=600.0))).job
+    assert after is not None
+    began = job.ad.number("JobCurrentStartDate")
+    for name in ("CompletionDate", "EnteredCurrentStatus"):
+        assert after.ad.number(name) - began == shown
+
+
+def test_a_run_does_not_end_before_what_happened_to_it() -> None:
+    e = Events()
+    job = job_after(e.submit(), e.started(), Suspended(e.schedd, e.job, e.now + 100.0, ""))
+    after = apply(job, e.finished()).job
+    assert after is not None
+    assert after.ad.number("CompletionDate") == job.ad.number("EnteredCurrentStatus")
 
 
 def test_events_of_another_life_of_the_number_change_nothing() -> None:
