@@ -74,6 +74,8 @@ MAX_DEAD_LETTERS: Final = 3
 SHORT_RUN: Final = 5.0
 #: Seconds between the clocks of the schedd and of a node, up to which the node's is believed.
 CLOCK_DIFFERENCE: Final = 60.0
+#: Seconds that a worker may say a run took, ten years: a time beyond the year 9999 has no date.
+LONGEST_RUN: Final = 315_360_000.0
 #: Holds that a worker's own errors cause: HTCondor logs them as an error of its starter, too.
 _WORKERS_ERRORS: Final = (
     HoldReasonCode.FAILED_TO_CREATE_PROCESS,
@@ -134,7 +136,7 @@ def _find_end(job: Job, event: Finished | Evicted) -> float:
     """
     if job.worker != event.worker:
         return event.time  # its start was not recorded
-    end = job.ad.number("JobCurrentStartDate") + event.usage.wall
+    end = job.ad.number("JobCurrentStartDate") + min(event.usage.wall, LONGEST_RUN)
     if abs(event.time - end) <= CLOCK_DIFFERENCE:
         end = event.time
     return max(end, float(job.ad.number("EnteredCurrentStatus")))

@@ -1,13 +1,15 @@
 """Transitions of a job: every event in every state, in every order."""
 
 import copy
+import datetime
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from tests.support.schedd_parts import USAGE, Events, describe_effects, describe_job, job_after
-from thyme.protocol.events import JobMessage, Suspended, Usage
+from thyme.protocol import codec
+from thyme.protocol.events import Finished, JobMessage, Suspended, Usage, expect_kind
 from vobox.jobs.job import LogEvent
 from vobox.jobs.transitions import MAX_FAILED_STARTS, apply
 
@@ -336,6 +338,15 @@ def test_a_run_ends_by_the_schedds_clock(clock: float, shown: int) -> None:
     began = job.ad.number("JobCurrentStartDate")
     for name in ("CompletionDate", "EnteredCurrentStatus"):
         assert after.ad.number(name) - began == shown
+
+
+def test_a_run_that_is_said_to_take_for_ever_ends_at_a_time_that_has_a_date() -> None:
+    e = Events()
+    job = job_after(e.submit(), e.started())
+    event = codec.decode(codec.encode(replace(e.finished(), usage=Usage(wall=1e18))))
+    after = apply(job, expect_kind(event, Finished)).job
+    assert after is not None
+    assert datetime.datetime.fromtimestamp(after.ad.number("CompletionDate")).year < 9999
 
 
 def test_a_run_does_not_end_before_what_happened_to_it() -> None:
