@@ -225,10 +225,12 @@ def _on_dead_lettered(job: Job, event: DeadLettered) -> list[Effect]:
         return []
     why = " ".join(event.reason.split()) or "no worker could take it"
     reason = f"its message was put aside by the broker: {why}"
-    _set_status(job, HELD, event.time)
+    # the broker tells when the message was submitted, or a worker by the clock of its node
+    now = max(event.time, float(job.ad.number("EnteredCurrentStatus")))
+    _set_status(job, HELD, now)
     hold = HoldReason(HoldReasonCode.SYSTEM_POLICY, DEAD_LETTER_SUBCODE, reason)
     ad_updates.record_hold(job.ad, hold)
-    return [LogEvent(user_log_events.format_held(job.id, event.time, job.ad))]
+    return [LogEvent(user_log_events.format_held(job.id, now, job.ad))]
 
 
 def name_hold(job: Job) -> str:

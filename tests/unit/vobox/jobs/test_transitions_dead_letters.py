@@ -14,6 +14,7 @@ from tests.support.schedd_parts import (
     Events,
     ScheddHarness,
     describe_job,
+    job_after,
     logged,
     read_all_jobs,
 )
@@ -21,7 +22,7 @@ from thyme.broker import connect, routing_keys
 from thyme.protocol import codec
 from thyme.protocol.events import JobMessage, Snapshot
 from vobox.jobs.job import encode_state
-from vobox.jobs.transitions import MAX_FAILED_STARTS
+from vobox.jobs.transitions import MAX_FAILED_STARTS, DeadLettered, apply
 
 
 @pytest.fixture(params=["fake", "sqlite"])
@@ -247,6 +248,20 @@ def test_a_message_that_was_taken_too_often_is_queued_again_some_times(
         assert (bench.job().attempt, bench.transport.count_ready("pool")) == (attempt, 1)
     reject(bench, "delivered more than 20 times, and each time its worker died")
     assert (bench.job().status, bench.job().ad.number("HoldReasonSubCode")) == (5, 74)
+
+
+@pytest.mark.parametrize(("put_aside", "shown"), [(-500.0, 0.0), (500.0, 500.0)])
+def test_a_job_is_not_held_before_it_was_idle(e: Events, put_aside: float, shown: float) -> None:
+    """RabbitMQ's record of a dead letter has the time at which the message was submitted."""
+    job = job_after(e.submit(), e.started(), e.evicted(), e.submit(1))
+    idle_since = job.ad.number("EnteredCurrentStatus")
+    dead = DeadLettered(
+        e.schedd, e.job, idle_since + put_aside, 1, "rejected by its worker", life=e.life
+    )
+    held = apply(job, dead).job
+    assert held is not None
+    assert held.status == 5
+    assert held.ad.number("EnteredCurrentStatus") - idle_since == shown
 
 
 def test_a_run_in_between_lets_it_be_taken_too_often_again(bench: ScheddHarness, e: Events) -> None:
