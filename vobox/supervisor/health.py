@@ -14,6 +14,7 @@ from typing import Any, Dict, Optional, Tuple
 from hostfiles.regular_file import open_regular
 
 from .credentials import check_credentials
+from .processes import is_zombie
 from .run import STATUS_FILE
 from .settings import Settings
 
@@ -101,4 +102,4 @@ def _is_alive(pid: int) -> bool:
         return False
     except OSError:
         pass  # it is another user's
-    return True
+    return not is_zombie(pid)

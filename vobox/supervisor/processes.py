@@ -207,11 +207,26 @@ def _list_children() -> List[Tuple[int, bool]]:
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
-            try:
-                with open("/proc/%s/stat" % name) as file:
-                    fields = file.read().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[1]) == os.getpid():
-                found.append((int(name), fields[0] == "Z"))
+            stat = _read_stat(int(name))
+            if stat is not None and stat[1] == os.getpid():
+                found.append((int(name), stat[0]))
     return found
+
+
+def is_zombie(pid: int) -> bool:
+    """Tell whether a process has ended and only its parent does not know it yet."""
+    stat = _read_stat(pid)
+    return stat is not None and stat[0]
+
+
+def _read_stat(pid: int) -> Optional[Tuple[bool, int]]:
+    """Read whether a process has ended, and its parent; None if it cannot be seen.
+
+    Its name, in parentheses, may be any bytes: every user chooses those of his processes.
+    """
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return fields[0] == b"Z", int(fields[1])

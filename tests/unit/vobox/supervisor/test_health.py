@@ -67,10 +67,12 @@ def test_a_vobox_that_does_not_run_is_not_healthy(tmp_path: Path) -> None:
     child = os.fork()
     if child == 0:
         os._exit(0)
-    os.waitpid(child, 0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # a zombie
     status = {"pid": child, "state": "runs", "problem": "", "renewal_problem": ""}
     (tmp_path / STATUS_FILE).write_text(json.dumps(status))
     read = health.read_status(str(tmp_path))
+    assert health.find_problem(settings, read) == "thyme-vobox does not run"
+    os.waitpid(child, 0)
     assert health.find_problem(settings, read) == "thyme-vobox does not run"
 
 

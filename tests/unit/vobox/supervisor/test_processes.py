@@ -3,6 +3,7 @@
 import os
 import signal
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,28 @@ def test_a_signal_is_taken_up_while_waiting() -> None:
     with pytest.raises(StopRequested) as stop:
         system.wait(30.0)
     assert stop.value.number == signal.SIGTERM
+
+
+def test_processes_of_users_may_have_any_name() -> None:
+    """It ended thyme-vobox, whoever's process it was."""
+    line, other = os.pipe()
+    odd = os.fork()
+    if odd == 0:
+        Path("/proc/self/comm").write_bytes(b"\xff) Z 1 (\xfe")
+        os.write(other, b".")
+        signal.pause()
+        os._exit(0)
+    try:
+        assert os.read(line, 1) == b"."
+        system = System(None)
+        system.wait(0.0)
+        assert os.kill(odd, 0) is None
+        system.kill_children()
+        with pytest.raises(ProcessLookupError):
+            os.kill(odd, 0)
+    finally:
+        os.close(line)
+        os.close(other)
 
 
 def test_a_command_of_a_user_that_we_cannot_become_fails_with_the_reason() -> None:
