@@ -130,15 +130,15 @@ class System:
 
         ``show``: the name under which its output is logged. Raises StopRequested.
         """
-        with tempfile.TemporaryFile() as output:
-            try:
+        try:
+            with tempfile.TemporaryFile() as output:
                 process = self.start(line, environment, output.fileno())
-            except OSError as error:
-                return Result(127, error.strerror or str(error))
-            code = self._finish(process, timeout)
-            self.kill_group(process)
-            output.seek(max(0, output.seek(0, os.SEEK_END) - OUTPUT))
-            lines = output.read(OUTPUT).decode("utf-8", "replace").splitlines()
+                code = self._finish(process, timeout)
+                self.kill_group(process)
+                output.seek(max(0, output.seek(0, os.SEEK_END) - OUTPUT))
+                lines = output.read(OUTPUT).decode("utf-8", "replace").splitlines()
+        except OSError as error:
+            return Result(127, error.strerror or str(error))
         lines = [text.rstrip() for text in lines if text.strip()]
         for text in lines if show else ():
             log(show, text)
@@ -172,8 +172,8 @@ class System:
         """Send a signal to a process and to all that has stayed in its group."""
         try:
             os.killpg(process.pid, number)
-        except ProcessLookupError:
-            pass
+        except (ProcessLookupError, PermissionError):
+            pass  # all that is left of it is none of ours, as with ``sudo``
 
     def kill_group(self, process: "subprocess.Popen[bytes]") -> None:
         """Kill a process and all that has stayed in its group, and wait for it."""

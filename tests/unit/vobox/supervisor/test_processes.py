@@ -1,5 +1,6 @@
 """Processes of the CE's user, really run."""
 
+import errno
 import os
 import signal
 import tempfile
@@ -65,6 +66,26 @@ def test_processes_of_users_may_have_any_name() -> None:
     finally:
         os.close(line)
         os.close(other)
+
+
+def test_a_disk_on_which_no_output_can_be_kept_is_the_reason_why_a_command_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", fail)
+    assert System(None).run("true", ENVIRONMENT, 30.0) == Result(127, "No space left on device")
+
+
+def test_what_another_user_has_left_in_the_group_of_a_command_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_group: int, _number: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "killpg", refuse)
+    assert System(None).run("echo done", ENVIRONMENT, 30.0) == Result(0, "done")
 
 
 def test_a_command_of_a_user_that_we_cannot_become_fails_with_the_reason() -> None:
