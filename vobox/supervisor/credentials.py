@@ -51,6 +51,10 @@ def run_openssl(arguments: Sequence[str], stdin: bytes = b"") -> bytes:
         raise UnusableCredential("openssl is not there to look at it: install it") from None
     except subprocess.TimeoutExpired:
         raise UnusableCredential("openssl did not answer within %.0f s" % _OPENSSL) from None
+    except OSError as error:  # no process or no memory is left
+        raise UnusableCredential(
+            "openssl cannot be started to look at it: %s" % error.strerror
+        ) from None
     if done.returncode:
         raise UnusableCredential("openssl cannot read it")
     return done.stdout

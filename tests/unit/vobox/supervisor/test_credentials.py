@@ -1,6 +1,8 @@
 """Checks of X.509 files, and when a new proxy replaces the old one."""
 
+import errno
 import os
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -130,6 +132,22 @@ def test_without_openssl_every_credential_is_refused(tmp_path: Path, monkeypatch
     monkeypatch.setenv("PATH", str(tmp_path))
     said = problem(tmp_path, X509_USER_PROXY=str(path))
     assert said == f"X509_USER_PROXY={path}: openssl is not there to look at it: install it"
+
+
+def test_a_machine_without_room_for_a_process_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container whose limit of processes the CE has reached."""
+    path = x509.proxy(tmp_path / "proxy")
+
+    def fail(*_words: object, **_options: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    assert problem(tmp_path, X509_USER_PROXY=str(path)) == (
+        f"X509_USER_PROXY={path}: openssl cannot be started to look at it: "
+        "Resource temporarily unavailable"
+    )
 
 
 # --- a new proxy ----------------------------------------------------------------------------
