@@ -66,6 +66,10 @@ All configuration keys: planctonctl validate --schema
 """
 
 
+#: What Python says where the kernel gives it no thread.
+_NO_THREAD = "can't start new thread"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code (``errors.ExitCode``)."""
     parser = make_parser()
@@ -102,6 +106,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"planctonctl: {line}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
+        return ExitCode.FAILED
+    except RuntimeError as error:
+        if str(error) != _NO_THREAD:
+            raise
+        print(
+            "planctonctl: no thread can be started: this user, service or node has as many "
+            "processes as it may (ulimit -u, TasksMax, kernel.threads-max)",
+            file=sys.stderr,
+        )
         return ExitCode.FAILED
     except BrokenPipeError:
         # The reader went away (`| head`); say nothing, and let no flush say it either.

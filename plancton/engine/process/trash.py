@@ -34,8 +34,9 @@ class Trash:
                     self._todo.put(path)
         except OSError:
             pass  # nothing there yet, or nothing to be had: listing the pilots will tell
-        self._thread = threading.Thread(target=self._run, name="trash", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name="trash", daemon=True)
+        thread.start()
+        self._thread = thread
 
     def discard(self, path: Path) -> None:
         """Take a pilot's directory off the list at once, and delete it.  Raises OSError."""
