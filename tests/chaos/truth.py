@@ -154,7 +154,7 @@ def find_processes_below(pid: int) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                stat = (entry / "stat").read_text()
+                stat = (entry / "stat").read_text(errors="replace")
             except OSError:
                 continue
             children[int(stat.rpartition(")")[2].split()[1])].append(int(entry.name))

@@ -172,8 +172,8 @@ def processes_of_jobs() -> dict[int, str]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                uid = int((entry / "status").read_text().split("\nUid:")[1].split()[0])
-                if uid in OWN_USERS:
+                status = (entry / "status").read_text(errors="replace")
+                if int(status.split("\nUid:")[1].split()[0]) in OWN_USERS:
                     found[int(entry.name)] = (entry / "cmdline").read_text(errors="replace")
             except (OSError, IndexError):
                 continue
