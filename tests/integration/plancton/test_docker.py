@@ -187,7 +187,8 @@ def test_a_container_with_more_files_than_can_be_added_up_has_no_size(
     wait_until(lambda: b"made" in bench.client.logs(name), "its files")
     assert bench.engine._api.read_size(container) == 2
     monkeypatch.setattr(api, "DISK_TIMEOUT", 0.002)
-    assert bench.engine._api.read_size(container) is None
+    # where this process waits for a CPU, the answer may be there when it looks
+    wait_until(lambda: bench.engine._api.read_size(container) is None, "an answer that is late")
 
 
 # Who is left alone

@@ -14,6 +14,7 @@ import plancton
 from compose import settings, start_plancton
 from compose.errors import find_hint
 from compose.health import FAILED, HEALTHY, WAITING, find_unhealthy, read_health
+from tests.support.services.rabbitmq import free_port
 
 ROOT = Path(__file__).parents[3]
 
@@ -116,6 +117,8 @@ def place(tmp_path: Path) -> Path:
 
 def run(place: Path, *arguments: str, docker: str = "", **more: str) -> tuple[int, str]:
     """Return the exit code, and what it says on stderr."""
+    # that of .env may be another test's site's
+    more = {"GRAFANA_LISTEN": f"127.0.0.1:{free_port()}", **more}
     if docker:
         (place / "bin" / "docker").write_text(f"#!/bin/sh\n{docker}\n")
         (place / "bin" / "docker").chmod(0o755)
