@@ -37,6 +37,7 @@ from tests.chaos.truth import (
     list_jobs,
     list_jobs_of,
     name_worker,
+    read_events,
     read_runs,
     wait_at_most,
     wait_some,
@@ -305,7 +306,8 @@ class Round:
         assert self.promised <= set(clusters), self.promised - set(clusters)
         jobs = {job for job, state in states.items() if state == "4"}
         check_removals(self.site, set(states) - jobs)
-        assert set(read_runs(self.site)) <= set(states)
+        assert jobs <= set(read_runs(self.site)) <= set(states)
+        assert set(read_events(self.site)) == set(states)
         check_jobs(self.site, jobs)
         check_runs(self.site, jobs, list_jobs_of(self.site, self._cut_off))
         self.series.check(since, clusters.total())

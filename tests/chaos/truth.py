@@ -170,8 +170,10 @@ def check_removals(site: LiveSite, jobs: set[str]) -> None:
     """Check that these jobs were removed as what is left of a condor_submit that failed."""
     rows = site.ask("condor_history", "-af:j", "JobStatus", "RemoveReason").splitlines()
     removed = {job: rest for job, _space, rest in (row.partition(" ") for row in rows)}
+    events = read_events(site)
     for job in jobs:
         assert removed[job] == f"3 {FAILED_SUBMIT}", (job, removed[job])
+        assert (events[job][0], events[job][-1]) == ("000", "009"), (job, events[job])
 
 
 def check_jobs(site: LiveSite, jobs: set[str]) -> None:
@@ -180,15 +182,20 @@ def check_jobs(site: LiveSite, jobs: set[str]) -> None:
     rows = [row for row in rows if row.split()[0] in jobs]
     expected = [f"{job} {job.partition('.')[2]} false" for job in jobs]
     assert sorted(rows) == sorted(expected), rows
-    events = defaultdict(list)
-    for line in (site.root / "jobs.log").read_text().splitlines():
-        if header := re.match(r"(\d{3}) \((\d+)\.(\d+)\.000\) ", line):
-            events[f"{int(header[2])}.{int(header[3])}"].append(header[1])
-    assert set(events) >= jobs
+    events = read_events(site)
     for job in jobs:
         assert (site.root / f"out.{job}").read_text() == f"hello from {job}\n"
         assert (events[job].count("000"), events[job].count("005")) == (1, 1), (job, events[job])
         assert (events[job][0], events[job][-1]) == ("000", "005"), (job, events[job])
+
+
+def read_events(site: LiveSite) -> dict[str, list[str]]:
+    """Return the numbers of each job's events in the user log, in their order."""
+    events = defaultdict(list)
+    for line in (site.root / "jobs.log").read_text().splitlines():
+        if header := re.match(r"(\d{3}) \((\d+)\.(\d+)\.000\) ", line):
+            events[f"{int(header[2])}.{int(header[3])}"].append(header[1])
+    return events
 
 
 def read_runs(site: LiveSite) -> dict[str, dict[str, dict[str, float]]]:
