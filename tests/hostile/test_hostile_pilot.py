@@ -92,9 +92,7 @@ class Site:
         assert "Traceback" not in self.node.log()
 
     def run_inside(self, name: str, command: str) -> str:
-        made = self.client.exec_create(name, ["sh", "-c", command])
-        output: bytes = self.client.exec_start(made["Id"])
-        return output.decode()
+        return self.service.run_inside(name, "sh", "-c", command)[1]
 
     def wait_for_output(self, name: str, text: str) -> str:
         """Wait until a pilot has printed this; all that it has printed."""

@@ -45,9 +45,7 @@ class ImageNode(ContainerNode):
         return [pilot["image"] for pilot in sorted(running, key=lambda one: -one["age"])]
 
     def build_of(self, name: str) -> str:
-        made = self.client.exec_create(name, ["cat", "/build"])
-        output: bytes = self.client.exec_start(made["Id"])
-        return output.decode()
+        return self.service.run_inside(name, "cat", "/build")[1]
 
     def image_status(self) -> dict[str, Any]:
         return self.published().get("image") or {}

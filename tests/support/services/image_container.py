@@ -28,7 +28,8 @@ class ImageContainer:
         healthcheck: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        self.client = images.engine.client
+        self.engine = images.engine
+        self.client = self.engine.client
         if healthcheck is not None:
             # the image's own probe, more often: a test does not wait a minute for it
             inside = (
@@ -62,9 +63,7 @@ class ImageContainer:
 
     def run(self, *command: str, user: str = "", cwd: str | None = None) -> tuple[int, str]:
         """In the container; exit code, and stdout and stderr as they came."""
-        made = self.client.exec_create(self.id, list(command), user=user, workdir=cwd)
-        said = self.client.exec_start(made["Id"]).decode(errors="replace")
-        return self.client.exec_inspect(made["Id"])["ExitCode"], said
+        return self.engine.run_inside(self.id, *command, user=user, cwd=cwd)
 
     def got(self, *command: str, **options: Any) -> str:
         """Return what the command printed; it has to end with 0."""
