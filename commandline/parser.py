@@ -125,6 +125,17 @@ def read_version() -> str | None:
         return None
 
 
+def describe_no_thread(error: BaseException) -> str:
+    """Say that the node gives no thread, and what limits them; "" for any other error."""
+    # Python has no class of its own for it
+    if not isinstance(error, RuntimeError) or str(error) != "can't start new thread":
+        return ""
+    return (
+        "no thread can be started: this user, service or node has as many processes as it may "
+        "(ulimit -u, TasksMax, kernel.threads-max)"
+    )
+
+
 def describe_missing_library(error: ModuleNotFoundError, extra: str) -> str:
     """Say which library is missing, and which extra of the distribution brings it."""
     library = (error.name or str(error)).partition(".")[0]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import ClassVar, NoReturn
 
-from commandline.parser import Parser, describe_missing_library
+from commandline.parser import Parser, describe_missing_library, describe_no_thread
 from commandline.units import parse_size, parse_time
 from plancton import __version__
 from plancton.errors import ExitCode, PlanctonError
@@ -66,10 +66,6 @@ All configuration keys: planctonctl validate --schema
 """
 
 
-#: What Python says where the kernel gives it no thread.
-_NO_THREAD = "can't start new thread"
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code (``errors.ExitCode``)."""
     parser = make_parser()
@@ -108,13 +104,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return ExitCode.FAILED
     except RuntimeError as error:
-        if str(error) != _NO_THREAD:
+        if not (why := describe_no_thread(error)):
             raise
-        print(
-            "planctonctl: no thread can be started: this user, service or node has as many "
-            "processes as it may (ulimit -u, TasksMax, kernel.threads-max)",
-            file=sys.stderr,
-        )
+        print(f"planctonctl: {why}", file=sys.stderr)
         return ExitCode.FAILED
     except BrokenPipeError:
         # The reader went away (`| head`); say nothing, and let no flush say it either.

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from commandline.parser import describe_no_thread
 from thyme.errors import is_worth_a_line
 from vobox.files.as_user import user_name
 
@@ -81,6 +82,8 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.submits = OwnerSlots(MAX_SUBMITS)
         #: requests of each user that were refused
         self._refused: Counter[int] = Counter()
+        #: commands for which there was no thread
+        self._lacked_thread = 0
         self._busy = 0
         self._switch_seconds = sys.getswitchinterval()
         self._changed = threading.Condition()
@@ -105,6 +108,23 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             # no file descriptor is left: the connection waits, and accepting it at once would fail
             time.sleep(0.05)
             raise
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Handle a connection in a thread; refuse it where the node gives none."""
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError as error:
+            if not (why := describe_no_thread(error)):
+                raise
+            self._lacked_thread += 1
+            if is_worth_a_line(self._lacked_thread):
+                log.warning("refused a request (%d so far): %s", self._lacked_thread, why)
+            # small enough for the socket's buffer: the others do not wait for this client
+            request.setblocking(False)
+            text = f"thyme-schedd: {why}; try again\n".encode()
+            with contextlib.suppress(OSError):
+                request.sendall(_make_frame(b"e", text) + _make_frame(b"x", b"1"))
+            self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Handle a connection, counted as busy so that ``close`` can wait for it."""
@@ -315,7 +335,11 @@ class _Connection(socketserver.StreamRequestHandler):
         self._frame(b"o", b"")
 
     def _frame(self, kind: bytes, data: bytes) -> None:
-        self.wfile.write(b"%s%08d" % (kind, len(data)) + data)
+        self.wfile.write(_make_frame(kind, data))
+
+
+def _make_frame(kind: bytes, data: bytes) -> bytes:
+    return b"%s%08d" % (kind, len(data)) + data
 
 
 def _is_count(text: str) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from commandline.parser import describe_no_thread
 from thyme.errors import BrokerError
 from vobox.ledger.schema import is_damage
 
@@ -112,6 +114,10 @@ def describe_error(error: Exception, spool: Path) -> str:
     """
     if isinstance(error, BrokerError):
         return str(error)
+    if why := describe_no_thread(error):
+        return why
+    if not isinstance(error, (sqlite3.Error, OSError)):
+        return f"fault of the schedd, its log tells more: {type(error).__name__}: {error}"
     text = f"spool {spool}: {error}"
     if is_damage(error):
         text += "; restart thyme-schedd, it then makes the ledger again"

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 
+from commandline.parser import describe_no_thread
 from thyme.broker import Transport
 from thyme.errors import BrokerError, BrokerRefused
 from thyme.protocol.job import JobId
@@ -176,7 +177,8 @@ class Schedd:
                     self._step(session)
             except Exception as error:
                 self._close_session()
-                if not isinstance(error, (BrokerError, sqlite3.Error, OSError)):
+                is_foreign = isinstance(error, (BrokerError, sqlite3.Error, OSError))
+                if not is_foreign and not describe_no_thread(error):
                     # a fault of ours: what is in the ledger and the stream is as it was
                     log.exception("the schedd starts its work again")
                 if isinstance(error, BrokerRefused) and not was_live:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from commandline.parser import add_version, describe_missing_library
+from commandline.parser import add_version, describe_missing_library, describe_no_thread
 from thyme.arguments import Parser, make_count_type, parse_seconds
 from thyme.errors import ExitCode, ThymeError
 from vobox.client.client import DEFAULT_SOCKET
@@ -23,7 +23,7 @@ The spool is a cache: wiped, it is made again from the broker's stream; jobs do 
 exit codes:
   0  ended by SIGTERM or SIGINT
   4  the broker refused us (wrong password, no permission, another schedd has our name, ...)
-  5  spool or socket cannot be used (another schedd has it, not writable, ...)
+  5  spool or socket cannot be used (another schedd has it, not writable, ...), or no thread started
   6  bad invocation
 """
 
@@ -196,6 +196,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ThymeError as error:
         print(f"thyme-schedd: {error}", file=sys.stderr)
         return int(error.exit_code)
+    except RuntimeError as error:
+        if not (why := describe_no_thread(error)):
+            raise
+        print(f"thyme-schedd: {why}", file=sys.stderr)
+        return ExitCode.NODE_UNFIT
 
 
 if __name__ == "__main__":

@@ -120,7 +120,9 @@ def serve(options: argparse.Namespace) -> int:
         schedd.stop()
         watch = threading.Timer(END_TIMEOUT, _end_now, [options.socket, lock])
         watch.daemon = True
-        watch.start()
+        # where the node gives no thread, a hung broker keeps us until we are killed
+        with contextlib.suppress(RuntimeError):
+            watch.start()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)

@@ -4,12 +4,12 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
 from plancton.errors import ExitCode
+from tests.support.few_threads import NO_THREAD, run_with_threads
 from tests.support.node_daemon import Node, gone
 from tests.support.waiting import wait_until
 
@@ -243,32 +243,9 @@ def test_a_run_directory_that_cannot_be_made_is_one_clear_line(node: Node) -> No
     assert done.stderr == f"planctonctl: {node.directory}/run: cannot be used: File exists\n"
 
 
-#: Lets so many threads start, as a limit of processes does.
-FEW_THREADS = """
-import sys, threading
-from plancton.cli.main import main
-start, left = threading.Thread.start, int(sys.argv.pop(1))
-def start_or_fail(thread):
-    global left
-    left -= 1
-    if left < 0:
-        raise RuntimeError("can't start new thread")
-    start(thread)
-threading.Thread.start = start_or_fail
-sys.exit(main(sys.argv[1:]))
-"""
-
-
 @pytest.mark.parametrize("threads", [0, 1])
 def test_a_node_without_room_for_a_thread_is_told_in_one_line(node: Node, threads: int) -> None:
     node.configure()
-    words = node.command("nodaemon")[3:]
-    done = subprocess.run(
-        [sys.executable, "-c", FEW_THREADS, str(threads), *words],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert done.stderr == (
-        "planctonctl: no thread can be started: this user, service or node has as many "
-        "processes as it may (ulimit -u, TasksMax, kernel.threads-max)\n"
-    )
+    done = run_with_threads("plancton.cli.main", threads, node.command("nodaemon")[3:])
+    assert done.returncode == ExitCode.FAILED
+    assert done.stderr == f"planctonctl: {NO_THREAD}\n"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.few_threads import NO_THREAD, run_with_threads
 from tests.support.schedd_parts import logged
 from tests.support.schedd_process import ROOT, LiveSchedd
 from tests.support.waiting import wait_until
@@ -32,6 +33,14 @@ def test_sigterm_ends_it_with_code_0_and_removes_the_socket(schedd: LiveSchedd) 
     assert schedd.said() == "thyme-schedd: ready\n"
     done = schedd.run("condor_q")
     assert done.returncode == 1 and "no thyme-schedd answers" in done.stderr
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_a_host_that_gives_it_no_thread_is_one_line(schedd: LiveSchedd, threads: int) -> None:
+    words = ["--spool", str(schedd.spool), "--socket", str(schedd.socket), "--url", schedd.url]
+    done = run_with_threads("vobox.server.cli", threads, words)
+    assert done.returncode == ExitCode.NODE_UNFIT
+    assert done.stderr == f"thyme-schedd: {NO_THREAD}\n"
 
 
 @pytest.mark.kill

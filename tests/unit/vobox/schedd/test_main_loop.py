@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.fake_broker import FakeBroker, FakeTransport
 from tests.support.fake_submit_host import FakeCaller
+from tests.support.few_threads import NO_THREAD
 from tests.support.schedd_parts import SCHEDD, Events, ad_of
 from tests.support.waiting import wait_until
 from thyme.broker import Record
@@ -162,11 +163,30 @@ def test_a_fault_of_ours_does_not_end_the_schedd(
     with monkeypatch.context() as broken:
         broken.setattr(Reconciler, "reconcile_step", lambda *_a, **_k: 1 // 0)
         running.schedd._wake()
-        wait_until(lambda: "integer division" in running.schedd.trouble, "the trouble is told")
+        wait_until(lambda: running.schedd.trouble, "the trouble is told")
+        assert running.schedd.trouble == (
+            "fault of the schedd, its log tells more: ZeroDivisionError: "
+            "integer division or modulo by zero"
+        )
     wait_until(lambda: not running.schedd.trouble, "all well again")
     running.submit()
     assert running.idle() == 2
     assert "the schedd starts its work again" in caplog.text
+    assert not running.failed
+
+
+def test_a_thread_that_is_lacking_is_waited_for_without_a_traceback(
+    running: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Reconciler, "reconcile_step", fail)
+        running.schedd._wake()
+        wait_until(lambda: running.schedd.trouble == NO_THREAD, "the trouble is told")
+    wait_until(lambda: not running.schedd.trouble, "all well again")
+    assert "Traceback" not in caplog.text and NO_THREAD in caplog.messages
     assert not running.failed
 
 

@@ -1,0 +1,34 @@
+"""Run a program that gets only so many threads, as under a limit of processes."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+#: What every program says then.
+NO_THREAD = (
+    "no thread can be started: this user, service or node has as many processes as it may "
+    "(ulimit -u, TasksMax, kernel.threads-max)"
+)
+_SCRIPT = """
+import sys, threading
+from {module} import main
+start, left = threading.Thread.start, {threads}
+def start_or_fail(thread):
+    global left
+    left -= 1
+    if left < 0:
+        raise RuntimeError("can't start new thread")
+    start(thread)
+threading.Thread.start = start_or_fail
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def run_with_threads(
+    module: str, threads: int, words: Sequence[str]
+) -> subprocess.CompletedProcess[str]:
+    """Run the ``main`` of a module with these arguments to its end."""
+    return subprocess.run(
+        [sys.executable, "-c", _SCRIPT.format(module=module, threads=threads), *words],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
