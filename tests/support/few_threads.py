@@ -2,7 +2,10 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+
+import pytest
 
 #: What every program says then.
 NO_THREAD = (
@@ -32,3 +35,12 @@ def run_with_threads(
         [sys.executable, "-c", _SCRIPT.format(module=module, threads=threads), *words],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
+
+
+def refuse_threads(patch: pytest.MonkeyPatch) -> None:
+    """Let no thread start in this process."""
+
+    def fail(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    patch.setattr(threading.Thread, "start", fail)

@@ -8,13 +8,16 @@ are too long for the engine, or files without number, must not escape its limit.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Collection
 
-from plancton.errors import EngineError, NotThere
+from plancton.errors import EngineError, EngineUnavailable, NotThere
 from plancton.model import DiskUse
+
+from .threads import start_thread
 
 _log = logging.getLogger("plancton")
 
@@ -41,10 +44,8 @@ class DiskWatch:
     def look(self, containers: Collection[str]) -> None:
         """Measure these in a thread, if that is due; returns at once."""
         if self._clock() >= self._next and (self._thread is None or not self._thread.is_alive()):
-            self._thread = threading.Thread(
-                target=self._measure, args=(containers,), name="disk", daemon=True
-            )
-            self._thread.start()
+            with contextlib.suppress(EngineUnavailable):  # no thread: the next look tries again
+                self._thread = start_thread(self._measure, "disk", containers)
 
     def find(self, container: str) -> DiskUse:
         """Return what a container had filled at the last look."""

@@ -14,6 +14,7 @@ from plancton.engine.job_features import Features
 from plancton.errors import EngineError
 
 from .container_body import pack_features
+from .threads import start_thread
 
 _log = logging.getLogger("plancton")
 
@@ -28,14 +29,11 @@ class FeatureUpdates:
         self._waiting: dict[str, Features] = {}
 
     def add(self, container: str, pilot: str, features: Features) -> None:
-        """Write these files soon, after those that were added before."""
+        """Write these files soon, after those that were added before.  Raises EngineUnavailable."""
         with self._lock:
-            is_busy = container in self._waiting
+            if container not in self._waiting:
+                start_thread(self._write, "tell", container, pilot)  # it waits for the lock
             self._waiting[container] = {**self._waiting.get(container, {}), **features}
-        if not is_busy:
-            threading.Thread(
-                target=self._write, args=(container, pilot), name="tell", daemon=True
-            ).start()
 
     def _write(self, container: str, pilot: str) -> None:
         while True:

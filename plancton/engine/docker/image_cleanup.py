@@ -8,14 +8,16 @@ container (of anybody's), is kept by the engine itself.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable
 
-from plancton.errors import EngineError, NotThere
+from plancton.errors import EngineError, EngineUnavailable, NotThere
 
 from .image_schedule import LocalImage
+from .threads import start_thread
 
 _log = logging.getLogger("plancton")
 
@@ -50,9 +52,10 @@ class ImageCleanup:
         with self._lock:
             if not self._old or self._busy or self._now() < self._next_try:
                 return
-            self._busy, self._next_try = True, self._now() + RETRY
-            todo = sorted(self._old)
-        threading.Thread(target=self._try, args=(todo,), name="old-images", daemon=True).start()
+            self._next_try = self._now() + RETRY
+            with contextlib.suppress(EngineUnavailable):  # no thread: later
+                start_thread(self._try, "old-images", sorted(self._old))
+                self._busy = True
 
     def _try(self, references: list[str]) -> None:
         for reference in references:

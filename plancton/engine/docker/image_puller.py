@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from plancton.errors import EngineError, EngineRefused, NoSuchImage
+from plancton.errors import EngineError, EngineRefused, EngineUnavailable, NoSuchImage
 from plancton.model import ImageStatus
 
 from . import image_schedule
 from .api import DockerApi
 from .image_cleanup import ImageCleanup
+from .threads import start_thread
 
 _log = logging.getLogger("plancton")
 
@@ -46,9 +47,10 @@ class ImagePuller:
             todo = image_schedule.choose_pull(self._state, expiration, self._now())
             if todo and not self._closing:
                 self._state = image_schedule.begin_pull(self._state, todo)
-                threading.Thread(
-                    target=self._pull, args=(todo, credentials), name="pull", daemon=True
-                ).start()
+                try:
+                    start_thread(self._pull, "pull", todo, credentials)
+                except EngineUnavailable as error:
+                    self._state = image_schedule.fail_pull(self._state, str(error), self._now())
             return _status(self._state, self._now())
 
     def get_usable(self) -> image_schedule.LocalImage:

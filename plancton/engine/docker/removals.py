@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 from plancton.errors import Conflict, EngineError, EngineUnavailable, NotThere
 
+from .threads import start_thread
+
 #: Seconds for which a removal lets starts go first.
 YIELD_TIME = 2.0
 #: Seconds before a removal that failed is tried again.
@@ -49,11 +51,11 @@ class Removals:
                 raise EngineError(problem)
             if container in self._hidden:
                 return
+            if not self._working:
+                start_thread(self._run, "removals")  # it waits for the lock
+                self._working = True
             self._hidden.add(container)
             self._todo.append(container)
-            if not self._working:
-                self._working = True
-                threading.Thread(target=self._run, name="removals", daemon=True).start()
 
     def is_hidden(self, container: str) -> bool:
         """Tell whether the container is removed, or is about to be: it is not listed any more."""

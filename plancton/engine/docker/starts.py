@@ -23,6 +23,8 @@ from plancton.engine.pilot_spec import PilotSpec
 from plancton.errors import EngineRefused, EngineUnavailable, NotThere
 from plancton.model import Pilot, PilotState
 
+from .threads import start_thread
+
 #: Seconds for which a start is believed in after the engine did not answer: it may have
 #: taken the request, and its container may still come up.
 DOUBT_TIME = 10.0
@@ -85,13 +87,13 @@ class Starts:
         self._closing = False
 
     def add(self, spec: PilotSpec) -> None:
-        """Start a pilot soon."""
+        """Start a pilot soon.  Raises EngineUnavailable."""
         with self._lock:
+            if self._workers < self._parallel:
+                start_thread(self._work, "start")  # it waits for the lock
+                self._workers += 1
             self._starts[spec.name] = PendingStart(spec)
             self._queue.append(spec.name)
-            if self._workers < self._parallel:
-                self._workers += 1
-                threading.Thread(target=self._work, name="start", daemon=True).start()
 
     def snapshot(self) -> tuple[dict[str, bool], list[FailedStart]]:
         """Return the pending pilots, with whether they were asked to end, and the failed ones.

@@ -24,6 +24,7 @@ from plancton.errors import Conflict, EngineError, EngineUnavailable, NotThere
 
 from .api import DockerApi
 from .listing import StopRequest, encode_stop_request
+from .threads import start_thread
 
 _log = logging.getLogger("plancton")
 #: Seconds to the next try where the engine did not answer.
@@ -136,12 +137,15 @@ class Stops:
             self._waiting.pop(name, None)
 
     def forget_gone(self, gone: Callable[[str], bool]) -> None:
-        """Drop the memory of pilots that are not there any more."""
+        """Drop the memory of pilots that are not there any more; go on with those that are."""
         with self._lock:
             for name in [name for name in self._asked if gone(name)]:
                 self._asked.discard(name)
                 self._kills.pop(name, None)
                 self._waiting.pop(name, None)
+            is_lacking = self._thread is None and bool(self._kills)
+        if is_lacking:  # it could not be started when they were asked
+            self._wake_thread()
 
     def close(self) -> None:
         """Write the marks that are not written; the next daemon does the killing.
@@ -158,8 +162,10 @@ class Stops:
     def _wake_thread(self) -> None:
         with self._lock:
             if self._thread is None and not self._closing:
-                self._thread = threading.Thread(target=self._run, name="ends", daemon=True)
-                self._thread.start()
+                try:
+                    self._thread = start_thread(self._run, "ends")
+                except EngineUnavailable as error:
+                    _log.error("pilots that do not end cannot be killed yet: %s", error)
             self._lock.notify_all()
 
     def _run(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.container_node import ContainerNode
+from tests.support.few_threads import NO_THREAD
 from tests.support.node_daemon import gone
 from tests.support.services.engines import DockerService
 from tests.support.services.fixtures import CGROUPS
@@ -120,6 +121,29 @@ def test_docker_restarted_without_live_restore_is_filled_again_and_not_over(
     wait_until(lambda: list(node.containers().values()) == ["running"] * 3, "only these",
                state=node.containers)  # fmt: skip
     assert node.started() == 6
+
+
+@pytest.mark.skipif(not (CGROUPS / "pids").is_dir(), reason="no control group for processes")
+def test_a_node_that_gives_the_daemon_no_thread_keeps_its_pilots_and_is_filled_later(
+    make_node: MakeNode,
+) -> None:
+    node = make_node()
+    node.configure(max_docks=1, breaker_backoff=0.1, breaker_backoff_max=0.5)
+    daemon = node.nodaemon()
+    before = node.wait_for(1)
+    limit = CGROUPS / "pids" / node.cgroup.partition("/")[0] / "daemon"
+    limit.mkdir(parents=True)
+    (limit / "cgroup.procs").write_text(str(daemon.pid))
+    threads = len(list(Path(f"/proc/{daemon.pid}/task").iterdir()))
+    (limit / "pids.max").write_text(str(threads))
+
+    node.configure(max_docks=3, breaker_backoff=0.1, breaker_backoff_max=0.5)
+    wait_until(lambda: f"not started: {NO_THREAD}" in node.log(), "a start", state=node.log)
+    assert node.running() == before and daemon.poll() is None
+    (limit / "pids.max").write_text("max")
+
+    assert node.wait_for(3).items() >= before.items()
+    assert "Traceback" not in node.log()
 
 
 def test_what_a_docker_forgot_that_was_killed_during_a_start_is_ended(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.support.few_threads import refuse_threads
 from tests.support.waiting import wait_until
 from thyme.protocol.events import HoldReason
 from vobox.files.owner_threads import FileTask, OwnerThreads
@@ -89,12 +90,9 @@ def test_an_exception_is_a_failure_and_ends_nothing(disk: Disk) -> None:
 def test_a_thread_that_cannot_be_started_is_tried_again(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     threads = OwnerThreads()
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", fail)
+        refuse_threads(patch)
         with pytest.raises(RuntimeError):
             threads.run([disk.task(ALICE, "a")])
     threads.run([disk.task(ALICE, "b")])

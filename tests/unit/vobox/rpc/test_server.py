@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.command_socket import request
 from tests.support.fake_rpc_server import FakeRpcServer, run
-from tests.support.few_threads import NO_THREAD
+from tests.support.few_threads import NO_THREAD, refuse_threads
 from tests.support.waiting import wait_until
 from vobox.rpc import server
 from vobox.rpc.types import Answer
@@ -78,11 +78,8 @@ def test_a_client_that_is_silent_when_it_is_asked_is_no_fault_of_the_schedd(
 def test_a_command_for_which_there_is_no_thread_is_told_so(
     schedd: FakeRpcServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(_thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", fail)
+        refuse_threads(patch)
         answers = [run(schedd.path, "condor_q", *["x" * 100_000] * n) for n in (0, 10)]
     said = f"thyme-schedd: {NO_THREAD}; try again\n".encode()
     assert [(each.returncode, each.stderr) for each in answers] == [(1, said)] * 2

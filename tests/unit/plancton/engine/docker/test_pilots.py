@@ -1,6 +1,7 @@
 """The list of pilots while containers come and go between two questions to the engine."""
 
 import logging
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +16,12 @@ from plancton.engine.docker.image_schedule import LocalImage
 from plancton.engine.docker.starts import Starts
 from plancton.engine.pilot_outputs import PilotOutputs
 from plancton.engine.pilot_spec import make_spec
-from plancton.errors import Conflict, EngineRefused, NotThere
+from plancton.errors import Conflict, EngineError, EngineRefused, EngineUnavailable, NotThere
 from plancton.model import PilotState
 from tests.support.container_listing import NAME, list_container
 from tests.support.fake_node import FACTS
+from tests.support.few_threads import NO_THREAD, refuse_threads
+from tests.support.waiting import wait_until
 
 
 @pytest.mark.parametrize(
@@ -107,6 +110,46 @@ def test_a_renamed_container_that_the_engine_cannot_inspect_hides_no_other(
     monkeypatch.setattr(engine._api, "list_containers", lambda **_filters: listed)
     monkeypatch.setattr(engine._api, "inspect_container", refuse)
     assert [row.name for row in engine._list_labelled()] == [NAME]
+
+
+def test_a_node_that_gives_no_thread_is_tried_again_in_each_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of what could not be begun counts as begun; the pilots that run are listed."""
+    engine = DockerEngine(f"unix://{tmp_path}/none.sock", "plancton", tmp_path)
+    ended = {**list_container("exited"), "Id": "ended"}
+    removed: list[str] = []
+    started = threading.Event()
+
+    def inspect(container: str) -> dict[str, Any]:
+        times = {"StartedAt": "2026-11-22T15:32:52Z", "FinishedAt": "2026-11-22T15:42:52Z"}
+        return {"State": {"Status": "exited", "Pid": 0, "ExitCode": 0, **times}}
+
+    monkeypatch.setattr(engine._api, "list_containers", lambda **_filters: [ended])
+    monkeypatch.setattr(engine._inspections, "_inspect", inspect)
+    monkeypatch.setattr(
+        engine._api, "inspect_image", lambda _name: {"Id": "sha256:1", "RepoDigests": []}
+    )
+    engine._removals._remove = removed.append
+    engine._starts = Starts(lambda _spec: started.set(), lambda _name, _grace: None, 1)
+    spec = make_spec(Config(docker_cmd=("sleep",)), FACTS, f"{NAME}2")
+    config = Config(docker_cmd=("sleep",), docker_image="site/worker:1")
+    with monkeypatch.context() as patch:
+        refuse_threads(patch)
+        assert [pilot.name for pilot in engine.list_pilots()] == [NAME]
+        with pytest.raises(EngineUnavailable, match=re.escape(NO_THREAD)):
+            engine.start(spec)
+        with pytest.raises(EngineError, match=re.escape(NO_THREAD)):
+            engine.remove(NAME)
+        status = engine._images.update(config.docker_image, 0.1, "")
+        assert [pilot.name for pilot in engine.list_pilots()] == [NAME]
+    assert status.problem == NO_THREAD and not status.pulling
+    engine.start(spec)
+    assert started.wait(60)
+    engine.remove(NAME)
+    wait_until(lambda: removed == ["ended"], "the removal")
+    engine._starts.close()
+    engine._removals.close()
 
 
 def test_a_restarted_engine_is_asked_for_its_settings_again(

@@ -8,6 +8,7 @@ from plancton.engine.docker.stops import Stops
 from plancton.errors import Conflict, EngineUnavailable, NotThere
 from tests.support.container_listing import NAME
 from tests.support.fake_node import FakeClock
+from tests.support.few_threads import NO_THREAD, refuse_threads
 from tests.support.waiting import wait_until
 
 
@@ -56,6 +57,22 @@ def test_the_next_daemon_kills_when_the_time_is_over() -> None:
     ends.adopt(NAME, "c1", StopRequest(at=1000, grace=600.0))
     wait_until(lambda: api.sent() == ["SIGKILL"], "the kill")
     assert ends.was_requested(NAME)
+    ends.close()
+
+
+def test_a_pilot_is_asked_to_end_without_a_thread_and_killed_when_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = FakeSignals()
+    ends = Stops(api)
+    with monkeypatch.context() as patch:
+        refuse_threads(patch)
+        ends.request(NAME, "c1", 0.05, paused=False)
+        ends.forget_gone(lambda _name: False)
+    assert api.sent() == ["SIGTERM"]
+    assert caplog.messages[0] == f"pilots that do not end cannot be killed yet: {NO_THREAD}"
+    ends.forget_gone(lambda _name: False)
+    wait_until(lambda: api.sent() == ["SIGTERM", "SIGKILL"], "the kill", state=lambda: api.calls)
     ends.close()
 
 
