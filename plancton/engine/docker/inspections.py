@@ -11,7 +11,14 @@ from typing import Any
 from plancton.errors import EngineRefused, NotThere
 
 from .events import ContainerEvent
-from .listing import OUT_OF_MEMORY, Inspection, ListedContainer, parse_inspection
+from .listing import (
+    OUT_OF_MEMORY,
+    ContainerPhase,
+    Inspection,
+    ListedContainer,
+    find_phase,
+    parse_inspection,
+)
 
 #: Seconds for which an end that an event reported is believed against the list.
 BELIEF = 5.0
@@ -42,8 +49,15 @@ class Inspections:
 
         An event reports an end with its exit code.  Docker's list shows it a little
         later, and its inspection waits until the container is cleaned up: a replacement
-        should not.
+        should not.  That memory was lacking an event may report after the end.
         """
+        known = self._get(row)
+        is_over = find_phase(known.state) is ContainerPhase.OVER
+        if is_over and not known.detail and row.id in self._out_of_memory:
+            return replace(known, detail=OUT_OF_MEMORY)
+        return known
+
+    def _get(self, row: ListedContainer) -> Inspection:
         with self._lock:
             known = self._known.get(row.id)
             reported = self._find_reported_end(row.id, known)
@@ -94,8 +108,6 @@ class Inspections:
         if self._now() - at > BELIEF:
             del self._ended[container]
             return None
-        detail = OUT_OF_MEMORY if container in self._out_of_memory else ""
-        ended = replace(
-            known, state="exited", pid=None, finished=event.at, exit_code=event.exit_code
+        return replace(
+            known, state="exited", pid=None, finished=event.at, exit_code=event.exit_code, detail=""
         )
-        return replace(ended, detail=detail)

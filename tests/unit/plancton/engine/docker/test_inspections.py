@@ -64,6 +64,25 @@ def test_an_end_for_lack_of_memory_is_reported_as_such(seen: Seen) -> None:
     assert lives.get(row).detail == listing.OUT_OF_MEMORY
 
 
+@pytest.mark.parametrize("later", [0.0, BELIEF + 1.0])
+def test_an_end_for_lack_of_memory_may_be_reported_after_the_end(seen: Seen, later: float) -> None:
+    """Docker publishes the two in any order, and does not mark the container then."""
+    lives, inspector, clock, _ = seen
+    inspector.state = "exited"
+    (row,) = listing.parse_list([list_container("exited")])
+    lives.note_event(ContainerEvent("c1", "die", STARTED + 5.0, 137))
+    assert lives.get(row).detail == ""
+    lives.note_event(ContainerEvent("c1", "oom"))
+    clock.advance(later)
+    assert lives.get(row).detail == listing.OUT_OF_MEMORY
+
+
+def test_a_pilot_that_lacked_memory_and_runs_on_has_not_ended(seen: Seen) -> None:
+    lives, _, _, row = seen
+    lives.note_event(ContainerEvent("c1", "oom"))
+    assert (lives.get(row).state, lives.get(row).detail) == ("running", "")
+
+
 def test_an_end_that_the_list_never_shows_is_not_believed_for_long(seen: Seen) -> None:
     lives, _, clock, row = seen
     lives.note_event(ContainerEvent("c1", "die", STARTED, 3))
