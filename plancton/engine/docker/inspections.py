@@ -49,7 +49,7 @@ class Inspections:
 
         An event reports an end with its exit code.  Docker's list shows it a little
         later, and its inspection waits until the container is cleaned up: a replacement
-        should not.  That memory was lacking an event may report after the end.
+        should not.  Another event, before or after it, tells that memory was lacking.
         """
         known = self._get(row)
         is_over = find_phase(known.state) is ContainerPhase.OVER
