@@ -121,9 +121,9 @@ def _run(layout: Layout, began: float) -> int:
         left = site.tear_down()
         with suppress(OSError):
             shown.close()
-    if left:
-        pids = " ".join(str(process.pid) for process in left)
-        raise Broken(f"cannot end these processes: {pids}")
+        if left:  # whatever else has happened
+            pids = " ".join(str(process.pid) for process in left)
+            raise Broken(f"cannot end these processes: {pids}")
     layout.report.write_text(render_page(result, PLAN))
     return _print_result(result, layout)
 

@@ -19,7 +19,7 @@ from .guardian import guarded
 SOCKET_PATH = 90
 _LOCK = "lock"
 #: Seconds that the guardian of a killed demo may take to end what that one had started.
-_CLEARING = 15.0
+_CLEARING = 75.0
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def send_signal(process: Process, number: signal.Signals) -> bool:
     return False
 
 
-def kill_all(root: Path, seconds: float = 10.0) -> list[Process]:
+def kill_all(root: Path, seconds: float = 60.0) -> list[Process]:
     """Kill every process of the demo in ``root`` (SIGKILL); return those left after ``seconds``."""
     deadline = time.monotonic() + seconds
     while True:
@@ -108,8 +108,19 @@ def kill_all(root: Path, seconds: float = 10.0) -> list[Process]:
         if not found or time.monotonic() > deadline:
             return found
         for process in found:
-            send_signal(process, signal.SIGKILL)
+            if send_signal(process, signal.SIGKILL):
+                _raise_priority(process.pid)
         time.sleep(0.05)
+
+
+def _raise_priority(pid: int) -> None:
+    """Let a killed process of a pilot end: it takes CPU time, of which an idle task may get none.
+
+    pid: its number, which may be nobody's by now.
+    """
+    with suppress(OSError):  # it is gone, or we may not
+        os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, pid, 0)
 
 
 def group_by_pilot(found: Iterable[Process]) -> dict[int, tuple[Process, list[Process]]]:

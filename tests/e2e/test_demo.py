@@ -106,7 +106,7 @@ def test_an_interrupted_demo_leaves_nothing_behind(start, place, number):
 
     demo.send_signal(number)
 
-    assert demo.wait(timeout=60) == 128 + number
+    assert demo.wait(timeout=120) == 128 + number, output(place)
     assert output(place).splitlines()[-1].startswith("demo: interrupted")
     assert find_processes(place) == []
     assert not list(place.glob("**/*.sock"))

@@ -1,13 +1,17 @@
 """The demo's processes and directories: which are its own."""
 
+import os
+import signal
+import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from demo import cli
 from demo.errors import BadUse, Busy
 from demo.layout import SOCKET_PATH, claim_directory
-from demo.processes import Process, group_by_pilot, is_marked, parse_stat
+from demo.processes import MARK, Process, group_by_pilot, is_marked, kill_all, parse_stat
 from demo.site import make_environment
 from demo.watch import busy_ticks
 
@@ -35,6 +39,44 @@ def test_a_stat_line_is_read_past_a_name_with_parentheses():
     line = "7 (a) b (c) S 3 7 7 0 -1 4194560 1 2 3 4 50 20 5 1 20 0 1 0 987 1 2 3\n"
 
     assert parse_stat(line) == (3, 76, 987)
+
+
+@pytest.mark.root
+def test_a_killed_process_of_a_pilot_gets_the_cpu_that_its_end_takes(tmp_path):
+    """On a machine that others use it would have none, and not end for minutes."""
+
+    def come_last():
+        os.nice(19)
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+    with subprocess.Popen(
+        ["sleep", "600"], env={**os.environ, MARK: str(tmp_path)}, preexec_fn=come_last
+    ) as pilot:
+        assert kill_all(tmp_path) == []
+
+        # not waited for yet: what it had at its end can be read
+        assert os.sched_getscheduler(pilot.pid) == os.SCHED_OTHER
+        assert pilot.wait() == -signal.SIGKILL
+
+
+def test_an_interrupted_demo_that_leaves_a_process_says_so(tmp_path, monkeypatch, capsys):
+    class LastingSite:
+        def __init__(self, _layout):
+            pass
+
+        def tear_down(self):
+            return [process(4711, 1)]
+
+    monkeypatch.setattr(cli, "Site", LastingSite)
+    monkeypatch.setattr(cli.Demo, "play", lambda _demo: os.kill(os.getpid(), signal.SIGTERM))
+    handlers = {number: signal.getsignal(number) for number in cli._SIGNALS}
+    try:
+        assert cli.main(["--dir", str(tmp_path)]) == 1
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+    assert capsys.readouterr().err == "demo: cannot end these processes: 4711\n"
 
 
 def process(pid: int, parent: int, pilot: str = "") -> Process:
