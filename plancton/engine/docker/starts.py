@@ -87,11 +87,15 @@ class Starts:
         self._closing = False
 
     def add(self, spec: PilotSpec) -> None:
-        """Start a pilot soon.  Raises EngineUnavailable."""
+        """Start a pilot soon.  Raises EngineUnavailable where there is no thread to do it."""
         with self._lock:
             if self._workers < self._parallel:
-                start_thread(self._work, "start")  # it waits for the lock
-                self._workers += 1
+                try:
+                    start_thread(self._work, "start")  # it waits for the lock
+                    self._workers += 1
+                except EngineUnavailable:
+                    if not self._workers:
+                        raise
             self._starts[spec.name] = PendingStart(spec)
             self._queue.append(spec.name)
 

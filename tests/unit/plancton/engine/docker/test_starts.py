@@ -12,6 +12,7 @@ from plancton.engine.pilot_spec import PilotSpec, make_spec
 from plancton.errors import EngineRefused, EngineTimeout, EngineUnavailable, NoSuchImage
 from tests.support.container_listing import NAME
 from tests.support.fake_node import FACTS
+from tests.support.few_threads import refuse_threads
 from tests.support.waiting import wait_until
 
 
@@ -64,6 +65,19 @@ def fail(made: Starts, gate: Gate, error: Exception) -> None:
 
 def names(made: Starts) -> set[str]:
     return set(made.snapshot()[0])
+
+
+def test_where_no_further_thread_can_be_had_one_starts_all(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, done = starts(gate)
+    made.add(one())
+    with monkeypatch.context() as patch:
+        refuse_threads(patch)
+        made.add(one(f"{NAME}2"))
+    gate.go.set()
+    wait_until(lambda: len(done) == 2, "both starts", state=lambda: done)
+    assert gate.most == 1
 
 
 def test_many_start_at_once_and_no_more_than_allowed(gate: Gate) -> None:
