@@ -26,7 +26,8 @@ from .site import Site
 _EPILOG = """\
 exit codes: 0 every job ended as planned; 1 something differed or the site broke down;
 2 wrong use; 3 another demo uses the directory; 129, 130, 131, 143 ended by SIGHUP, SIGINT,
-SIGQUIT or SIGTERM. However it ends, nothing is left running.
+SIGQUIT or SIGTERM. However it ends, nothing is left running; a process that cannot be ended is
+named, and the code is 1.
 """
 #: What ends the demo in order; what is ignored from the start (nohup) stays so.
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)

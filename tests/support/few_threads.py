@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +45,13 @@ def refuse_threads(patch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("can't start new thread")
 
     patch.setattr(threading.Thread, "start", fail)
+
+
+def limit_threads(group: Path, pid: int) -> None:
+    """Leave a process the threads that it has: put it into a new control group with that limit.
+
+    group: below the hierarchy of the controller ``pids``; ``pids.max`` there is the limit.
+    """
+    group.mkdir(parents=True)
+    (group / "cgroup.procs").write_text(str(pid))
+    (group / "pids.max").write_text(str(len(list(Path(f"/proc/{pid}/task").iterdir()))))

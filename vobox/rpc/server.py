@@ -82,8 +82,6 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.submits = OwnerSlots(MAX_SUBMITS)
         #: requests of each user that were refused
         self._refused: Counter[int] = Counter()
-        #: commands for which there was no thread
-        self._lacked_thread = 0
         self._busy = 0
         self._switch_seconds = sys.getswitchinterval()
         self._changed = threading.Condition()
@@ -116,9 +114,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         except RuntimeError as error:
             if not (why := describe_no_thread(error)):
                 raise
-            self._lacked_thread += 1
-            if is_worth_a_line(self._lacked_thread):
-                log.warning("refused a request (%d so far): %s", self._lacked_thread, why)
+            self.log_refusal(_read_credentials(request)[0], why)
             # small enough for the socket's buffer: the others do not wait for this client
             request.setblocking(False)
             text = f"thyme-schedd: {why}; try again\n".encode()
@@ -183,8 +179,7 @@ class _Connection(socketserver.StreamRequestHandler):
             log.info("a client went away")
 
     def _serve(self) -> None:
-        credentials = self.connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        _pid, uid, gid = struct.unpack("3i", credentials)
+        uid, gid = _read_credentials(self.connection)
         with self.server.connection_limit.enter(uid) as why:
             if why:
                 self.server.log_refusal(uid, why)
@@ -336,6 +331,13 @@ class _Connection(socketserver.StreamRequestHandler):
 
     def _frame(self, kind: bytes, data: bytes) -> None:
         self.wfile.write(_make_frame(kind, data))
+
+
+def _read_credentials(connection: socket.socket) -> tuple[int, int]:
+    """Return the uid and the gid of the client, as the kernel knows them."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    _pid, uid, gid = struct.unpack("3i", credentials)
+    return uid, gid
 
 
 def _make_frame(kind: bytes, data: bytes) -> bytes:

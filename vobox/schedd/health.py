@@ -117,7 +117,7 @@ def describe_error(error: Exception, spool: Path) -> str:
     if why := describe_no_thread(error):
         return why
     if not isinstance(error, (sqlite3.Error, OSError)):
-        return f"fault of the schedd, its log tells more: {type(error).__name__}: {error}"
+        return f"a fault of the schedd ({type(error).__name__}); its log tells more"
     text = f"spool {spool}: {error}"
     if is_damage(error):
         text += "; restart thyme-schedd, it then makes the ledger again"

@@ -1,9 +1,10 @@
-"""Start the threads beside the loop, which go on for as long as they have something to do."""
+"""Start the threads beside the loop, and say where the node gives none."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from commandline.parser import describe_no_thread
 from plancton.errors import EngineUnavailable
@@ -15,10 +16,17 @@ def start_thread(target: Callable[..., None], name: str, *arguments: object) -> 
     Raises EngineUnavailable where the node gives none: what it was for is tried again later.
     """
     thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
-    try:
+    with needing_threads():
         thread.start()
+    return thread
+
+
+@contextmanager
+def needing_threads() -> Iterator[None]:
+    """Raise EngineUnavailable where a thread that is started here cannot be had."""
+    try:
+        yield
     except RuntimeError as error:
         if not (why := describe_no_thread(error)):
             raise
         raise EngineUnavailable(why) from error
-    return thread

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from commandline.parser import describe_no_thread
 from plancton.errors import EngineError, EngineUnavailable
 from plancton.model import PilotUsage, Usage
 from plancton.node.cgroup import PilotGroup
 
 from .listing import ListedContainer
+from .threads import needing_threads
 
 #: Questions to the engine at once; each costs it some milliseconds of reading.
 _PARALLEL = 8
@@ -66,13 +66,8 @@ class UsageReader:
     def _ask_engine(self, rows: Sequence[ListedContainer]) -> list[PilotUsage | None]:
         if not rows:
             return []
-        try:
-            with ThreadPoolExecutor(_PARALLEL, "stats") as pool:
-                return list(pool.map(self._read_one, rows))
-        except RuntimeError as error:
-            if not (why := describe_no_thread(error)):
-                raise
-            raise EngineUnavailable(why) from error
+        with needing_threads(), ThreadPoolExecutor(_PARALLEL, "stats") as pool:
+            return list(pool.map(self._read_one, rows))
 
     def _read_one(self, row: ListedContainer) -> PilotUsage | None:
         """Return a container's usage from the engine; None if it ended meanwhile."""

@@ -147,7 +147,7 @@ def test_a_pilot_that_takes_too_much_memory_ends_with_the_reason(bench: DockerTe
         ended = bench.look(name)
         return ended is not None and ended.detail.startswith("killed for lack of memory")
 
-    # now and then, on a busy node, Docker tells of the kill after the end
+    # a busy Docker may tell of it after the end
     wait_until(is_told, "the reason", state=lambda: bench.look(name))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.container_node import ContainerNode
-from tests.support.few_threads import NO_THREAD
+from tests.support.few_threads import NO_THREAD, limit_threads
 from tests.support.node_daemon import gone
 from tests.support.services.engines import DockerService
 from tests.support.services.fixtures import CGROUPS
@@ -132,10 +132,7 @@ def test_a_node_that_gives_the_daemon_no_thread_keeps_its_pilots_and_is_filled_l
     daemon = node.nodaemon()
     before = node.wait_for(1)
     limit = CGROUPS / "pids" / node.cgroup.partition("/")[0] / "daemon"
-    limit.mkdir(parents=True)
-    (limit / "cgroup.procs").write_text(str(daemon.pid))
-    threads = len(list(Path(f"/proc/{daemon.pid}/task").iterdir()))
-    (limit / "pids.max").write_text(str(threads))
+    limit_threads(limit, daemon.pid)
 
     node.configure(max_docks=3, breaker_backoff=0.1, breaker_backoff_max=0.5)
     wait_until(lambda: f"not started: {NO_THREAD}" in node.log(), "a start", state=node.log)

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.few_threads import NO_THREAD, run_with_threads
+from tests.support.few_threads import NO_THREAD, limit_threads, run_with_threads
 from tests.support.schedd_parts import logged
 from tests.support.schedd_process import ROOT, LiveSchedd
 from tests.support.waiting import wait_until
 from thyme.errors import ExitCode
 from vobox.server.cli import parser
 
+PIDS = Path("/sys/fs/cgroup/pids")
 JOBS = """
 executable = /bin/sh
 arguments = "-c 'echo out $(Process); exit $(Process)'"
@@ -41,6 +42,25 @@ def test_a_host_that_gives_it_no_thread_is_one_line(schedd: LiveSchedd, threads:
     done = run_with_threads("vobox.server.cli", threads, words)
     assert done.returncode == ExitCode.NODE_UNFIT
     assert done.stderr == f"thyme-schedd: {NO_THREAD}\n"
+
+
+@pytest.mark.root
+@pytest.mark.skipif(not PIDS.is_dir(), reason="no control group for processes")
+def test_a_schedd_without_a_thread_tells_its_commands_and_ends_when_it_is_asked(
+    schedd: LiveSchedd,
+) -> None:
+    schedd.start()
+    assert schedd.process is not None
+    group = PIDS / f"plancton-test-schedd-{schedd.process.pid}"
+    limit_threads(group, schedd.process.pid)
+    done = schedd.run("condor_q", "-totals")
+    assert (done.returncode, done.stderr) == (1, f"thyme-schedd: {NO_THREAD}; try again\n")
+    (group / "pids.max").write_text("max")
+    assert schedd.run("condor_q", "-totals").returncode == 0
+    (group / "pids.max").write_text("1")
+    assert schedd.end(signal.SIGTERM) == 0
+    assert "Traceback" not in schedd.said()
+    group.rmdir()
 
 
 @pytest.mark.kill

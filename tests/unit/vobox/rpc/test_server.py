@@ -84,7 +84,7 @@ def test_a_command_for_which_there_is_no_thread_is_told_so(
     said = f"thyme-schedd: {NO_THREAD}; try again\n".encode()
     assert [(each.returncode, each.stderr) for each in answers] == [(1, said)] * 2
     assert schedd.asked == [] and "Traceback" not in caplog.text
-    assert caplog.messages[-1] == f"refused a request (2 so far): {NO_THREAD}"
+    assert caplog.messages[-1] == f"refused a request of uid {os.getuid()} (2 so far): {NO_THREAD}"
     assert run(schedd.path, "condor_q").returncode == 3
 
 

@@ -8,6 +8,7 @@ from plancton.engine.docker.disk_watch import DiskWatch
 from plancton.errors import EngineError, EngineUnavailable, NotThere
 from plancton.model import DiskUse
 from tests.support.fake_node import FakeClock
+from tests.support.few_threads import refuse_threads
 from tests.support.waiting import wait_until
 
 
@@ -69,6 +70,17 @@ def test_an_engine_that_takes_long_is_asked_less_often(watch: DiskWatch, sizes: 
     sizes.clock.advance(1.0)
     look(watch)
     assert sizes.asked == 2
+
+
+def test_a_look_without_a_thread_is_repeated_at_once(
+    watch: DiskWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        refuse_threads(patch)
+        look(watch)
+    assert watch.find("a") == DiskUse(None)
+    look(watch)
+    assert watch.find("a") == DiskUse(1)
 
 
 def test_the_loop_never_waits_and_asks_once(watch: DiskWatch, sizes: Sizes) -> None:

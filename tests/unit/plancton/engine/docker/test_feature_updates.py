@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from plancton.engine.docker.feature_updates import FeatureUpdates
-from plancton.errors import EngineTimeout
+from plancton.errors import EngineTimeout, EngineUnavailable
+from tests.support.few_threads import refuse_threads
 from tests.support.waiting import wait_until
 
 
@@ -39,3 +40,16 @@ def test_an_engine_that_is_kept_busy_by_one_pilot_keeps_neither_the_loop_nor_the
     wait_until(lambda: len(put) > 1, "what came later, at once")
     assert put[1:] == [("bad", ["plancton-pilot/a", "plancton-pilot/b"])]
     assert caplog.messages == ["pilot-1 is not told of a change: no answer in time"]
+
+
+def test_what_could_not_be_told_for_lack_of_a_thread_does_not_count_as_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put: list[str] = []
+    updates = FeatureUpdates(lambda container, _archive: put.append(container))
+    with monkeypatch.context() as patch:
+        refuse_threads(patch)
+        with pytest.raises(EngineUnavailable):
+            updates.add("c1", "pilot-1", {"a": "1"})
+    updates.add("c1", "pilot-1", {"a": "1"})
+    wait_until(lambda: put == ["c1"], "the second try")

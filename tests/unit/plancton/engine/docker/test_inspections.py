@@ -66,7 +66,7 @@ def test_an_end_for_lack_of_memory_is_reported_as_such(seen: Seen) -> None:
 
 @pytest.mark.parametrize("later", [0.0, BELIEF + 1.0])
 def test_an_end_for_lack_of_memory_may_be_reported_after_the_end(seen: Seen, later: float) -> None:
-    """Docker publishes the two in any order, and does not mark the container then."""
+    """A busy engine may publish the two in any order, and not mark the container."""
     lives, inspector, clock, _ = seen
     inspector.state = "exited"
     (row,) = listing.parse_list([list_container("exited")])
