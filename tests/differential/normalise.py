@@ -7,7 +7,11 @@ from typing import NamedTuple
 _RULES = (
     (re.compile(r"<\d+\.\d+\.\d+\.\d+:\d+[^>\s]*>?"), "<ADDRESS>"),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"), "TIME"),
-    (re.compile(r"(?:\d\d| \d)/(?:\d\d(?:/\d\d)?|\d ) \d\d:\d\d(?::\d\d)?"), "TIME"),
+    # " 3/9  08:07" in a table; "3/9 08:07" where a step made the blanks of a row one
+    (
+        re.compile(r"(?:\d\d|(?<!\S) \d|(?<=\S )\d)/(?:\d\d(?:/\d\d)?|\d ?) \d\d:\d\d(?::\d\d)?"),
+        "TIME",
+    ),
     (re.compile(r"\d+\+\d\d:\d\d:\d\d"), "DURATION"),
 )
 #: Where a cluster's id stands: before its process, or after one of these words.

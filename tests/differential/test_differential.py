@@ -127,6 +127,13 @@ def test_ids_times_addresses_and_names_are_replaced_and_nothing_else() -> None:
     )
 
 
+def test_a_time_is_replaced_whatever_the_date_and_how_many_blanks_a_step_leaves() -> None:
+    for row in ("me a  3/9  08:07 _", "me a 12/1  08:07 _", "me a 12/31 08:07 _"):
+        assert normalise(row, [], Names("me")) == "USER a TIME _"
+    for squeezed in ("me a 3/9 08:07 _", "me a 12/1 08:07 _", "me a 12/31 08:07 _"):
+        assert normalise(squeezed, [], Names("me")) == "USER a TIME _"
+
+
 def test_recording_writes_what_was_answered_and_keeps_the_head() -> None:
     step = {"run": "x", "stdout": "old", "stderr": "old"}
     got = Reply(1, "new\n", "")
