@@ -115,7 +115,7 @@ def test_a_rebuilt_ledger_equals_the_one_that_lived(
 def test_a_policy_that_asks_for_the_time_is_evaluated_once(tmp_path: Path) -> None:
     """HTCondor's own example holds what ran for less than an hour."""
     bench = ScheddHarness(tmp_path)
-    e = Events(attributes={"OnExitHold": Expression("time() < 2000000000")})
+    e = Events(attributes={"OnExitHold": Expression("time() < 9000000000")})
     bench.submit(e.submit())
     bench.record(e.started("w1", 0), e.finished("w1", 0, stdout=b"of attempt 0"))
     assert bench.job().ad["HoldReasonCode"] == "3"
@@ -123,7 +123,7 @@ def test_a_policy_that_asks_for_the_time_is_evaluated_once(tmp_path: Path) -> No
     bench.record(e.started("w2", 1))
     before = dump(bench.ledger)
     # the expression is false from now on
-    edited = bench.broker.stream[0].body.replace(b"time() < 2000000000", b"time() < 1000000000")
+    edited = bench.broker.stream[0].body.replace(b"time() < 9000000000", b"time() < 1000000000")
     bench.broker.stream[0] = bench.broker.stream[0]._replace(body=edited)
     recorded = len(bench.broker.stream)
 
