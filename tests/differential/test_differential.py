@@ -69,6 +69,8 @@ def rabbitmq_site(
 def _serve(
     site: LiveSchedd, *options: str, uid: int | None = None, **variables: str
 ) -> Iterator[LiveSchedd]:
+    # a machine that is busy for some seconds must not lose a job
+    site.options = ["--lease", "60", "--policy-interval", "0.2"]
     site.start()
     site.worker("--timeout", "600", "--max-jobs", "0", *options, uid=uid, **variables)
     yield site

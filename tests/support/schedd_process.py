@@ -35,7 +35,7 @@ class LiveSchedd:
     """
 
     #: seconds until it has to be ready
-    patience = 20.0
+    patience = 60.0
 
     def __init__(self, directory: Path, name: str = "vobox1.example.org", url: str = "") -> None:
         self.directory = directory

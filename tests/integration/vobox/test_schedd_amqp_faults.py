@@ -114,11 +114,12 @@ def test_nothing_is_lost_when_schedd_and_spool_are_lost_while_fifty_jobs_run(mak
     live.options = ["--lease", "300"]
     live.start()
     os.mkfifo(live.home / "go")
+    writer = os.open(live.home / "go", os.O_RDWR)
     for _ in range(number):
-        live.worker()
-    # all read one pipe: they end together, when nobody writes to it any more
+        live.worker("--timeout", "90")
+    # all have one pipe open to read: they end together, when nobody writes to it any more
     live.submit(
-        HERE + "arguments = \"-c 'echo $0 >> ran; cat go; echo out $0' $(ProcId)\"\n"
+        HERE + "arguments = \"-c 'exec 3< go; echo $0 >> ran; cat <&3; echo out $0' $(ProcId)\"\n"
         f"output = out.$(ProcId)\nlog = log\nqueue {number}\n"
     )
     until(lambda: len(lines(live.home / "ran")) == number, "all to run", live)
@@ -126,8 +127,7 @@ def test_nothing_is_lost_when_schedd_and_spool_are_lost_while_fifty_jobs_run(mak
     live.kill()
     for path in [*live.spool.iterdir()]:
         path.unlink()
-    with open(live.home / "go", "w"):
-        pass  # the jobs end while there is no schedd
+    os.close(writer)  # the jobs end while there is no schedd
     for process in live._others:
         process.wait(PATIENCE)
     live.start()

@@ -72,7 +72,7 @@ def test_a_running_job_is_looked_into_stopped_continued_and_run_elsewhere(
     first = job.process()
     live.wait_for(**{f"j{job.id.replace('.', '_')}": 2})
 
-    tail = live.run("condor_tail", "-maxbytes", "5000", job.id)
+    tail = live.run("condor_tail", "-maxbytes", "1000000", job.id)
     assert (tail.returncode, tail.stderr) == (0, "")
     assert tail.stdout.startswith("line 1\n")
     missing = live.run("condor_tail", "-no-stdout", job.id, "nope")
@@ -111,7 +111,8 @@ def test_a_following_tail_ends_with_the_job(live: LiveSchedd) -> None:
     said = live.directory / "tail"
     with said.open("wb") as out:
         tail = subprocess.Popen(
-            [*thin("condor_tail"), "-f", job.id], stdout=out, stderr=subprocess.STDOUT,
+            [*thin("condor_tail"), "-f", "-maxbytes", "1000000", job.id],
+            stdout=out, stderr=subprocess.STDOUT,
             env={"THYME_SCHEDD_SOCKET": str(live.socket)},
         )  # fmt: skip
     try:

@@ -119,7 +119,8 @@ def test_a_ce_submits_and_its_life_is_looked_after(box: LiveBox, schedd: LiveSch
     assert box.health() == (0, "healthy: the schedd answers; CE none runs")
 
     # killed, it is started again
-    first = int((box.directory / "pid").read_text())
+    pid = box.directory / "pid"
+    first = int(wait_until(lambda: pid.exists() and pid.read_text().strip(), "the CE's pid"))
     os.kill(first, signal.SIGKILL)
     box.wait_for("ERROR: the CE ended: signal 9")
     box.wait_for("\n2.0 - 2.0\n")
@@ -206,7 +207,7 @@ def test_a_second_one_with_the_same_directory_is_refused(box: LiveBox, schedd: L
     why = f"VOBOX_DIR={directory} cannot be used: another thyme-vobox runs with it"
     assert (second.returncode, second.stdout) == (5, "")
     assert second.stderr == f"thyme-vobox: {why}\n"
-    assert box.health()[0] == 0
+    wait_until(lambda: box.health()[0] == 0, "health", timeout=LONG, state=box.health)
     box.end(signal.SIGKILL)
     before = len(box.said())
     box.start()
