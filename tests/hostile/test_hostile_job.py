@@ -400,8 +400,8 @@ print(made, found)
 
 def test_a_local_user_who_takes_over_scratch_directories(site: Site) -> None:
     attack = subprocess.Popen(
-        ["setpriv", f"--reuid={MALLORY}", f"--regid={MALLORY}", "--clear-groups", "python3", "-c",
-         TAKE_OVER, "10", *(str(node.work) for node in site.nodes)],
+        ["setpriv", f"--reuid={MALLORY}", f"--regid={MALLORY}", "--clear-groups",
+         "/usr/bin/python3", "-c", TAKE_OVER, "10", *(str(node.work) for node in site.nodes)],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert attack.stdout is not None

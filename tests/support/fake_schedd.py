@@ -1,7 +1,7 @@
 """A fake schedd and fake jobs for a worker, in virtual time."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.support.fake_broker import FakeBroker
 from tests.support.virtual_time import VirtualTime
@@ -142,7 +142,7 @@ class FakeExecution:
     def clean_up(self) -> ExecutionResult:
         self.clean = True
         assert self._outcome is not None
-        return self._outcome
+        return replace(self._outcome, is_gone="UNKILLABLE" not in self.task.environment)
 
 
 def submission(

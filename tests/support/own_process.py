@@ -16,9 +16,9 @@ def guard_services() -> None:
     """Fail a test that would kill all children of *this* process, services included."""
     main, kill = os.getpid(), processes.kill_descendants
 
-    def guarded(user: JobUser | None = None) -> None:
+    def guarded(user: JobUser | None = None) -> bool:
         assert os.getpid() != main, "a test that runs jobs in its process is marked own_process"
-        kill(user)
+        return kill(user)
 
     processes.kill_descendants = guarded
 

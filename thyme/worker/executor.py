@@ -51,13 +51,15 @@ _TO_QUOTE = re.compile(r"[ \t\r\n']+")
 class ExecutionResult:
     """How the job's first process ended: exactly one of exit code and signal is set.
 
-    ``dumped_by``: its process id if it left a core file, else 0.
+    ``dumped_by``: its process id if it left a core file, else 0. ``is_gone``: whether nothing of
+    it still runs.
     """
 
     exit_code: int | None
     signal: int | None
     usage: Usage
     dumped_by: int = 0
+    is_gone: bool = True
 
 
 class Execution:
@@ -187,7 +189,7 @@ class Execution:
         """Kill what the ended job left running; return how it ended and all that it used."""
         if self._outcome is None:
             raise RuntimeError("clean_up before the end of the job")
-        processes.kill_descendants(self._user)
+        is_gone = processes.kill_descendants(self._user)
         remove_ipc_objects(self._user)
         self._meter.measure_end()
         first, meter = self._outcome.usage, self._meter
@@ -195,7 +197,7 @@ class Execution:
             *meter.get_cpu_seconds(), first.wall, max(first.peak_rss, meter.peak), 0, meter.disk,
             self._received,
         )  # fmt: skip
-        return replace(self._outcome, usage=usage)
+        return replace(self._outcome, usage=usage, is_gone=is_gone)
 
     def _signal(self, number: int) -> None:
         """Send a signal to the job's own process group, as a terminal or HTCondor would."""

@@ -23,6 +23,10 @@ log = logging.getLogger(__name__)
 
 #: Seconds that what a job left running has to die of SIGKILL.
 _KILL_TIMEOUT = 10.0
+#: Seconds between two looks whether they have, the first and at most.
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.1
+#: How many of those that have not are named in the log.
+_NAMED = 10
 #: How often a signal to all processes is repeated for those that were born meanwhile.
 _ROUNDS = 5
 #: stdin, stdout, stderr, as subprocess takes them.
@@ -112,17 +116,24 @@ def list_descendants() -> list[int]:
 
 def _walk_children_files() -> Iterator[int]:
     """Ask each process for its children: a node may run thousands of others."""
-    todo = [os.getpid()]
+    todo = _read_children(os.getpid())
     while todo:
         pid = todo.pop()
-        if pid == os.getpid():
-            Path(f"/proc/{pid}/task/{pid}/children").read_bytes()  # not there: raise
-        else:
-            yield pid
+        yield pid
         with contextlib.suppress(OSError):  # it ended meanwhile
-            for thread in Path(f"/proc/{pid}/task").iterdir():
-                with contextlib.suppress(OSError):
-                    todo += map(int, (thread / "children").read_bytes().split())
+            todo += _read_children(pid)
+
+
+def _read_children(pid: int) -> list[int]:
+    """Return a process's children, the last born last; raises OSError."""
+    children: list[int] = []
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            children += map(int, (thread / "children").read_bytes().split())
+        except OSError:
+            if thread.name == str(pid):
+                raise
+    return children
 
 
 def _scan_all_processes() -> list[int]:
@@ -170,24 +181,55 @@ def reap_children(but: int = 0) -> None:
                 os.waitpid(int(word), os.WNOHANG)
 
 
-def kill_descendants(user: JobUser | None = None) -> None:
+def kill_descendants(user: JobUser | None = None) -> bool:
     """Kill everything below this process until nothing is left, and reap it.
 
     Needs ``become_subreaper``: having no child then means that nothing is left.
-    Gives up on what hangs in the kernel after ``_KILL_TIMEOUT``, and says so.
+    Gives up after ``_KILL_TIMEOUT``, says so and returns False: on what hangs in the kernel, or
+    starts processes faster than we can kill them.
     """
     deadline = time.monotonic() + _KILL_TIMEOUT
-    pause = 0.001
+    killed: set[int] = set()
+    pause = _SHORTEST_PAUSE
     while True:
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
-            return
+            return True
         # something lives: this look at the processes is the exception
-        signal_descendants(signal.SIGKILL, user or JobUser())
+        with (user or JobUser()).acting():
+            new = set(_kill_children()) - killed
         if time.monotonic() > deadline:
-            log.warning("processes left behind that cannot be killed: %s", list_descendants())
-            return
-        time.sleep(pause)
-        pause = min(pause * 2, 0.1)
+            left = list_descendants()
+            named = ", ".join(map(str, left[:_NAMED]))
+            log.warning(
+                "processes left behind that cannot be killed: %s (%d in all)", named, len(left)
+            )
+            return False
+        if new:
+            killed |= new
+            pause = _SHORTEST_PAUSE  # no pause now: they may have started others
+        else:
+            time.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _kill_children(parent: int | None = None) -> Iterator[int]:
+    """Kill our children, or those of ``parent``; return the ids of those that we may kill.
+
+    The children of what we kill are ours next. To look for them first would leave a process
+    that lives for a moment the time to start the next one.
+    """
+    try:
+        children = _read_children(parent or os.getpid())
+    except OSError:  # it ended, or a kernel without CONFIG_PROC_CHILDREN
+        children = [] if parent else _scan_all_processes()
+    for pid in reversed(children):  # the last born before it has a child of its own
+        try:
+            os.kill(pid, signal.SIGKILL)
+            yield pid
+        except ProcessLookupError:
+            continue
+        except PermissionError:  # a setuid program, which may have started others
+            yield from _kill_children(pid)

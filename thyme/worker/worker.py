@@ -45,7 +45,7 @@ from thyme.protocol.events import (
     Usage,
     expect_kind,
 )
-from thyme.protocol.job import Task
+from thyme.protocol.job import JobId, Task
 
 from . import job_ads, limits, processes
 from .availability import Availability, WorkerIdentity
@@ -134,6 +134,8 @@ class Worker:
         #: what it offers, as last described
         self._machine: Machine | None = None
         self._machine_until = 0.0
+        #: the job whose processes could not be killed: no other job may run beside them
+        self._unkillable: JobId | None = None
         #: the last job's scratch directory, if it can be used again
         self._spare: Sandbox | None = None
 
@@ -156,6 +158,8 @@ class Worker:
         while not self._shutdown.requested:
             if self._jobs_done and self._jobs_done == self._settings.max_jobs:
                 return ExitCode.OK
+            if self._unkillable:
+                raise NodeUnfit(f"processes of job {self._unkillable} cannot be killed")
             job = self._get_next_job(idle_since)
             if job is not None:
                 self._availability.end_waiting()
@@ -348,6 +352,8 @@ class Worker:
         monitor = RunMonitor(job, execution, sandbox, self._identity, heartbeat, began, self._clock)
         why = monitor.wait_for_end(self.connection, self._shutdown, self._wait)
         outcome = execution.clean_up()
+        if not outcome.is_gone:
+            self._unkillable = job.job
         if why == SUPERSEDED:
             return None
         if not why:

@@ -1,5 +1,6 @@
 """A job that is brought to its end: in its own way if it may, and nothing of it goes on."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from tests.support.run_job import Run, script
 from tests.support.waiting import wait_until
 from thyme.protocol.job import Task
+from thyme.worker import processes
 
 # what a test starts ends with it, as with the worker: see conftest.py
 pytestmark = pytest.mark.own_process
@@ -40,6 +42,38 @@ def test_whatever_a_job_leaves_running_is_killed_with_it(tmp_path: Path) -> None
     left = [int(line) for line in run.stdout.split()]
     assert len(left) == 3
     assert [pid for pid in left if alive(pid)] == []
+
+
+@pytest.mark.parametrize("start", ["sh ./chain", "setsid sh ./chain"])
+def test_processes_that_live_for_a_moment_and_start_the_next_do_not_get_away(
+    tmp_path: Path, start: str
+) -> None:
+    run = Run(
+        tmp_path,
+        script(
+            f"echo '{start} & exit' > chain\n"
+            "for i in 1 2 3 4 5 6 7 8; do sh ./chain & done; sleep 1"
+        ),
+    )
+
+    assert run.outcome.is_gone
+    assert processes.list_descendants() == []
+
+
+def test_what_cannot_be_killed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(processes, "_KILL_TIMEOUT", 0.5)
+    kill = os.kill
+    with monkeypatch.context() as patched:
+        # as a process that hangs in the kernel
+        patched.setattr(os, "kill", lambda *_: None)
+        run = Run(tmp_path, script("sleep 600 & echo $!"))
+
+    left = int(run.stdout)
+    assert not run.outcome.is_gone
+    assert f"processes left behind that cannot be killed: {left} (1 in all)" in caplog.text
+    kill(left, signal.SIGKILL)
 
 
 def test_asked_to_end_it_gets_its_own_signal_and_time_to_tidy_up(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.virtual_worker import POOL, Site, job
+from thyme.errors import NodeUnfit
 from thyme.worker.sandbox import Sandbox
 
 
@@ -38,6 +39,16 @@ def test_the_timeout_counts_from_the_last_job(site: Site) -> None:
 
     assert site.clock() - site.start == pytest.approx(75, abs=1)
     assert site.kinds() == ["started", "finished"] * 2
+
+
+def test_no_other_job_runs_beside_processes_that_cannot_be_killed(site: Site) -> None:
+    site.submit(job(environment={"UNKILLABLE": "1"}), job(name="2.0"))
+
+    with pytest.raises(NodeUnfit, match=r"^processes of job 1\.0 cannot be killed$"):
+        site.run(max_jobs=0)
+
+    assert site.kinds() == ["started", "finished"]
+    assert len(site.broker.queues[POOL]) == 1
 
 
 def test_the_end_is_reported_before_the_scratch_directory_is_removed(
