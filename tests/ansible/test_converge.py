@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(1800)
 
 def test_agents_complete_on_every_node_of_a_new_site(site: Site) -> None:
     # Each keeps its pilot for a while, so that no node can take them all.
-    submit(site, 6, "hostname; sleep 5", "first")
+    submit(site, 6, "hostname; sleep 15", "first")
     wait_for_jobs(site)
     ran = site.hosts.run("head", "cat /tmp/first.*[0-9]").split()
     assert sorted(set(ran)) == sorted(NODES)
@@ -130,7 +130,10 @@ def test_drained_nodes_take_no_agents_until_they_are_resumed(site: Site) -> None
         assert site.well("drain", "--limit", "light").changed == 0
     finally:
         site.well("resume")
-    assert [site.status(node)["mode"] for node in NODES] == ["active"] * 3
+    wait_until(
+        lambda: [site.status(node)["mode"] for node in NODES] == ["active"] * 3,
+        "all nodes to take pilots again",
+    )
     assert site.well("resume").changed == 0
 
 

@@ -27,7 +27,7 @@ def test_htcondors_reader_follows_our_log_while_jobs_run(pool: Pool, place: Path
     values: dict[str, object] = {}
     with htcondor2.JobEventLog(str(place / "jobs.log")) as log:
         # stop_after is a deadline: the reader waits for what is still to be written
-        for event in log.events(stop_after=60):
+        for event in log.events(stop_after=int(WAIT)):
             job = f"{event.cluster}.{event.proc}"
             if event.type == htcondor2.JobEventType.IMAGE_SIZE:
                 continue

@@ -55,8 +55,11 @@ def test_nextflow_sees_its_tasks_and_finds_their_exit_files(pool: Pool, place: P
         state=pool.said,
     )
     # a task that is no longer listed has ended, and its exit file is in the work directory
-    wait_until((place / "good/.exitcode").exists, "the exit file", timeout=WAIT, state=pool.said)
-    assert (place / "good/.exitcode").read_text() == "0\n"
+    exit_file = place / "good/.exitcode"
+    wait_until(
+        lambda: exit_file.exists() and exit_file.read_text() == "0\n",
+        "the exit file", timeout=WAIT, state=pool.said,
+    )  # fmt: skip
     pool.wait_until_gone(good, 4)
     assert good not in nextflow_states(pool.call("condor_q -nobatch", place).stdout)
     assert pool.call(f"condor_rm {long}", place).returncode == 0

@@ -85,7 +85,7 @@ def test_pools_do_not_mix(new: Connect) -> None:
     broker.submit("other", [b"job"])
 
     assert broker.take(POOL) is None
-    assert broker.count_ready("other") == 1
+    wait_until(lambda: broker.count_ready("other") == 1, "the count")
 
 
 def test_what_a_closed_connection_had_taken_comes_again(new: Connect) -> None:
@@ -156,7 +156,7 @@ def test_a_dead_letter_can_be_submitted_again(new: Connect) -> None:
     assert broker.requeue_dead_letters() == 2
     assert broker.requeue_dead_letters() == 0
     assert broker.list_dead_letters() == []
-    assert broker.count_ready(POOL) == 2
+    wait_until(lambda: broker.count_ready(POOL) == 2, "the count")
     assert [(record.key, record.body) for record in broker.read(last, 100)] == [
         (f"submit.{POOL}", b"2"),
         (f"submit.{POOL}", b"1"),
@@ -241,7 +241,7 @@ def test_the_topology_may_be_established_again_and_again(new: Connect) -> None:
     broker.submit(POOL, [b"job"])
     new().declare_topology([POOL, "other"])
 
-    assert broker.count_ready(POOL) == 1
+    wait_until(lambda: broker.count_ready(POOL) == 1, "the count")
     assert broker.count_ready("other") == 0
 
 

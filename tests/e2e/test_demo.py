@@ -56,7 +56,7 @@ def start(place):
     for process in started:
         if process.poll() is None:
             process.terminate()
-            process.wait(timeout=60)
+            process.wait(timeout=120)
     place.with_suffix(".out").unlink(missing_ok=True)
 
 
@@ -125,7 +125,7 @@ def test_a_demo_started_with_nohup_outlives_its_terminal(place):
         assert demo.poll() is None
     finally:
         demo.terminate()
-        assert demo.wait(timeout=60) == 128 + signal.SIGTERM
+        assert demo.wait(timeout=120) == 128 + signal.SIGTERM
         place.with_suffix(".out").unlink()
 
 
@@ -150,7 +150,7 @@ def test_closing_the_terminal_leaves_nothing_running(place):
 
     os.close(ours)
 
-    assert demo.wait(timeout=60) == 128 + signal.SIGHUP
+    assert demo.wait(timeout=120) == 128 + signal.SIGHUP
     assert find_processes(place) == []
 
 
@@ -200,7 +200,7 @@ def test_a_second_demo_in_the_same_directory_steps_back(start, place):
         cwd=PROJECT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -224,13 +224,13 @@ def test_a_demo_waits_until_a_killed_one_is_cleared_away(start, place):
     wait_until(
         lambda: lock.read_text() == f"{second.pid}\n",
         "the second demo to have the directory",
-        timeout=60,
+        timeout=120,
         state=lambda: output(place),
     )
 
     assert not left & {process.pid for process in find_processes(place)}
     second.send_signal(signal.SIGINT)
-    assert second.wait(timeout=60) == 130
+    assert second.wait(timeout=120) == 130
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_bad_use_is_exit_code_2(arguments, says):
         cwd=PROJECT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 

@@ -8,9 +8,9 @@ from tests.support.schedd_process import LiveSchedd
 from tests.support.waiting import wait_until
 
 #: Seconds that are never too long, and how many times its quiet time an action may take.
-ENOUGH, TIMES = 2.0, 2.0
+ENOUGH, TIMES = 5.0, 2.0
 #: Seconds that are too long whatever it takes when nobody attacks.
-TOO_LONG = 10.0
+TOO_LONG = 30.0
 #: Tries, the best of which counts: this machine may have other work.
 TRIES = 3
 

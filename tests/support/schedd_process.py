@@ -50,7 +50,7 @@ class LiveSchedd:
         self.log = directory / "schedd.log"
         self.process: subprocess.Popen[bytes] | None = None
         self._others: list[subprocess.Popen[bytes]] = []
-        self.options: list[str] = ["--lease", "3", "--policy-interval", "0.2"]
+        self.options: list[str] = ["--lease", "10", "--policy-interval", "0.2"]
 
         self.url = url or f"sqlite://{self.broker}"
         self.url_file = directory / "url"
@@ -158,7 +158,7 @@ class LiveSchedd:
         process = subprocess.Popen(
             [
                 sys.executable, *program, "--workdir", str(scratch),
-                "--timeout", "20", "--heartbeat", "0.5", "--user", "self", *options,
+                "--timeout", "300", "--heartbeat", "0.5", "--user", "self", *options,
             ],
             cwd=ROOT, env={**self.environment, **variables}, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -37,6 +37,7 @@ class WorkerSite:
         self.work.mkdir()
         self.started: list[subprocess.Popen[str]] = []
         self._broker: Transport | None = None
+        self._pools: set[str] = set()
         self._numbers = itertools.count(1)
         self._schedd: GrantingSchedd | None = None
 
@@ -51,6 +52,7 @@ class WorkerSite:
             self._schedd = GrantingSchedd(self.url)
         bodies = [encode(submission(task, f"{next(self._numbers)}.0")) for task in tasks]
         self.broker.submit(pool, bodies)
+        self._pools.add(pool)
 
     def start(
         self, *options: str, user: int | None = None, env: dict[str, str] | None = None
@@ -76,16 +78,25 @@ class WorkerSite:
         self, *options: str, user: int | None = None, env: dict[str, str] | None = None
     ) -> tuple[int, str]:
         """Exit code and what it said; never a traceback."""
-        process = self.start("--timeout", "0", *options, user=user, env=env)
+        # where it is to take a job, it asks the schedd for as long
+        seconds = "30" if self._pools and any(map(self.broker.count_ready, self._pools)) else "0"
+        process = self.start("--timeout", seconds, *options, user=user, env=env)
         _out, said = process.communicate(timeout=60)
         assert "Traceback" not in said
         return process.returncode, said
 
     def told(self) -> list[Message]:
-        return [decode(record.body) for record in self.broker.read(-1, 10**6)]
+        found = self.broker.read(-1, 10**6)
+        # RabbitMQ may have brought only the first of them
+        while more := self.broker.read(found[-1].offset if found else -1, 10**6):
+            found += more
+        return [decode(record.body) for record in found]
 
     def kinds(self) -> list[str]:
         return [message.kind for message in self.told() if message.kind != "submit"]
+
+    def wait_for_kinds(self, *kinds: str) -> None:
+        wait_until(lambda: self.kinds() == list(kinds), f"records {kinds}", state=self.kinds)
 
     def close(self) -> None:
         for process in self.started:

@@ -1,6 +1,7 @@
 """compose/pilot_guard.sh with packets: what a pilot reaches of a cloud, and what others do."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -49,7 +50,7 @@ import socket, sys
 kind = socket.SOCK_STREAM if sys.argv[1] == "tcp" else socket.SOCK_DGRAM
 one = socket.socket(socket.AF_INET, kind)
 # the kernel refuses only so many a second, and is silent then
-one.settimeout(3)
+one.settimeout(float(sys.argv[4]))
 try:
     if kind == socket.SOCK_DGRAM:
         one.sendto(b"?", (sys.argv[2], int(sys.argv[3])))
@@ -75,8 +76,9 @@ class Machine:
         assert not done.returncode, done
         return done.stdout.strip()
 
-    def ask(self, name: str, protocol: str, address: str, port: int) -> str:
-        return self.inside(name, sys.executable, "-c", ASK, protocol, address, str(port))
+    def ask(self, name: str, protocol: str, address: str, port: int, seconds: float = 60.0) -> str:
+        what = (protocol, address, str(port), str(seconds))
+        return self.inside(name, sys.executable, "-c", ASK, *what)
 
     def guard(self, log: Path) -> Program:
         command = ["nsenter", f"--net=/run/netns/{self.names['machine']}", *AS_IN_IMAGE]
@@ -153,7 +155,7 @@ def guard(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def test_a_pilot_reaches_no_metadata_service(
     machine: Machine, guard: Program, address: str
 ) -> None:
-    said = machine.ask("pilot", "tcp", address, 80)
+    said = machine.ask("pilot", "tcp", address, 80, seconds=3.0)
     assert said in ("[Errno 113] No route to host", "timed out")
     assert machine.ask("neighbour", "tcp", address, 80) == "answer", "the machine's others do"
 
@@ -182,7 +184,12 @@ REMOVALS: list[Callable[[Machine], str]] = [
 def test_a_rule_that_somebody_removed_is_noticed_and_made_again(
     machine: Machine, guard: Program, remove: Callable[[Machine], str]
 ) -> None:
-    remove(machine)
-    assert not machine.is_guarded()
+    # it looks by itself every few seconds
+    os.killpg(guard.pid, signal.SIGSTOP)
+    try:
+        remove(machine)
+        assert not machine.is_guarded()
+    finally:
+        os.killpg(guard.pid, signal.SIGCONT)
     wait_until(machine.is_guarded, "the guard makes it again", state=machine.rules)
     assert machine.rules().count("\n") == 2 + 2 + 4 + 1

@@ -394,10 +394,13 @@ def test_a_schedd_that_has_lost_its_broker_is_unhealthy(make: Make, tmp_path: Pa
 
 
 def test_a_vobox_without_a_schedd_is_unhealthy_and_then_gives_up(make: Make) -> None:
-    box = make("vobox", environment={"SCHEDD_TIMEOUT": "10"}, healthcheck=OFTEN)
+    box = make("vobox", environment={"SCHEDD_TIMEOUT": "30"}, healthcheck=OFTEN)
 
     box.until_unhealthy()
-    assert box.state["Health"]["Log"][-1]["Output"] == "waiting for the schedd\n"
+    wait_until(
+        lambda: box.state["Health"]["Log"][-1]["Output"] == "waiting for the schedd\n",
+        "its answer", timeout=LONG, state=box.shows,
+    )  # fmt: skip
     assert box.ended() == 3
     assert "no thyme-schedd answers at /run/thyme/schedd.sock" in box.said()
 
@@ -405,8 +408,8 @@ def test_a_vobox_without_a_schedd_is_unhealthy_and_then_gives_up(make: Make) -> 
 def user_of(box: ImageContainer, program: str) -> str:
     """Whose the process is, by the container's own names."""
     uids = box.got(
-        "sh", "-c", f"for p in /proc/[0-9]*; do grep -q {program} $p/comm && "
-        "awk '/^Uid:/ {print $2}' $p/status; done; true",
+        "sh", "-c", f"for p in /proc/[0-9]*; do grep -qs {program} $p/comm && "
+        "awk '/^Uid:/ {print $2}' $p/status 2> /dev/null; done; true",
     )  # fmt: skip
     uid = uids.split()[0]
     return box.got("sh", "-c", f"getent passwd {uid} | cut -d: -f1").strip()

@@ -166,7 +166,7 @@ def test_a_pilot_that_ends_is_replaced_without_waiting_for_the_timer(node: Node)
     os.kill(pid, signal.SIGKILL)
     node.wait_for_others(victim)
     # Some 50 ms on a free machine; the bound only tells it from a timer.
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 60.0
     (seen,) = node.published()["ended"]
     assert seen["exit_code"] == 137
 

@@ -1,6 +1,7 @@
 """The metrics of the real daemon: a target that hangs delays nothing, and the day is kept."""
 
 import os
+import re
 import signal
 import socket
 import urllib.request
@@ -66,7 +67,7 @@ def test_two_targets_get_the_same_and_the_page_and_the_day_as_well(
     node.terminate()
     done = node.ctl("report", "--output", str(tmp_path / "day.html"))
     assert done.returncode == 0, done.stderr
-    assert "1 of 1440 minutes" in (text := (tmp_path / "day.html").read_text()) or "2 of" in text
+    assert re.search(r"\b[1-9] of 1440 minutes", (tmp_path / "day.html").read_text())
 
 
 def test_a_page_that_cannot_be_shown_is_a_problem_of_the_configuration(node: Node) -> None:

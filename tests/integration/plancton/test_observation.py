@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -57,7 +58,7 @@ def test_systemd_is_reported_when_the_daemon_is_ready(node: Node) -> None:
     node.configure()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
         line.bind(str(node.directory / "notify"))
-        line.settimeout(20)
+        line.settimeout(60)
         node.environment = {"NOTIFY_SOCKET": str(node.directory / "notify")}
         daemon = node.nodaemon()
         assert line.recv(1000).startswith(b"READY=1\n")
@@ -83,7 +84,7 @@ def test_health_is_0_while_the_daemon_works_and_1_when_it_hangs_or_is_gone(node:
     (node.rundir / "status.json").write_text(json.dumps(document))
     done = node.ctl("health")
     assert done.returncode == 1
-    assert done.stdout.startswith("the daemon hangs: its last look at the node was 10")
+    assert re.match(r"the daemon hangs: its last look at the node was 1\d\d", done.stdout)
     daemon.send_signal(signal.SIGCONT)
     wait_until(lambda: node.ctl("health").returncode == 0, "health", state=node.published)
     node.terminate()

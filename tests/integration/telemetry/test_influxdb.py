@@ -238,8 +238,9 @@ def test_a_server_with_a_full_disk_gets_its_points_when_there_is_room(
             file.write(b"x" * 4096)
     sender.add(points(9999, first=1))
     sender.flush()
-    wait_until(lambda: sender.state.problem, "the refusal", state=lambda: sender.state)
-    assert "no space left" in sender.state.problem
+    wait_until(
+        lambda: "no space left" in sender.state.problem, "the refusal", state=lambda: sender.state
+    )
     filler.unlink()
     # this release goes on refusing until it is started again
     server.down()
@@ -267,8 +268,8 @@ def test_users_and_their_rights_are_respected_and_told(
     sender = sending.to(f"http://node@{here}/?password_file={secret}#ready")
     sender.add(points(10))
     sender.flush()
-    wait_until(lambda: sender.state.problem, "the refusal", state=lambda: sender.state)
-    assert "check the user, the password and the user's rights" in sender.state.problem
+    refusal = "check the user, the password and the user's rights"
+    wait_until(lambda: refusal in sender.state.problem, "it", state=lambda: sender.state)
     secret.write_text("of a node\n")
     wait_until(lambda: sender.state.sent == 10, "the renewed password", state=lambda: sender.state)
     assert arrived(server, "ready") == 10

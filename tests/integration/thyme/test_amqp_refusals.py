@@ -1,5 +1,6 @@
 """What the AMQP transport says of a real RabbitMQ that does not let it in, or is not there."""
 
+import gc
 import socket
 import threading
 from collections.abc import Callable
@@ -146,6 +147,7 @@ def test_nothing_is_left_open_when_it_cannot_connect(rabbitmq: VirtualHost) -> N
     def opened() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
 
+    gc.collect()  # what other tests left
     before = opened()
     for url in (rabbitmq.url + "x", rabbitmq.url.replace("secret", "x"), "amqp://127.0.0.1:9"):
         with pytest.raises((BrokerRefused, BrokerUnreachable)):

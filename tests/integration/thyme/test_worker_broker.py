@@ -67,6 +67,7 @@ def test_a_job_may_run_longer_than_the_heartbeat_timeout(site: Site) -> None:
     assert worker.wait(90) == 0
     # a line that broke would be said
     assert site.said() == []
+    site.wait_for_kinds("started", "finished")
     finished = site.told()[-1]
     assert isinstance(finished, Finished)
     assert (finished.exit_code, finished.stdout) == (0, b"done\n")
@@ -91,7 +92,7 @@ def test_a_line_that_is_closed_while_a_job_runs_is_made_again_and_the_job_goes_o
     assert "the broker answers again after " in last
     site.broker.close()
     site._broker = None
-    assert site.kinds() == ["started", "finished"]
+    site.wait_for_kinds("started", "finished")
 
 
 def test_4_a_wrong_password_is_said_once_and_at_once(site: Site) -> None:
@@ -108,7 +109,7 @@ def test_4_a_wrong_password_is_said_once_and_at_once(site: Site) -> None:
 
 
 def test_4_a_broker_that_is_not_there_within_the_timeout(site: Site) -> None:
-    worker = site.start_at(site.host.url_at(free_port()), "--timeout", "1.5")
+    worker = site.start_at(site.host.url_at(free_port()), "--timeout", "10", "--max-backoff", "0.5")
 
     assert worker.wait(60) == 4
     *warnings, last = site.said()
@@ -131,7 +132,7 @@ def test_a_broker_that_comes_up_later_is_waited_for(site: Site) -> None:
         assert worker.wait(90) == 0
     finally:
         line.close()
-    assert site.kinds() == ["started", "finished"]
+    site.wait_for_kinds("started", "finished")
 
 
 def test_a_waiting_worker_is_heard_by_whoever_listens_to_its_pool(site: Site) -> None:

@@ -4,6 +4,7 @@ The pilot is what Plancton's Docker engine makes of its configuration; Python an
 the machine's own, bound into it.
 """
 
+import contextlib
 import shutil
 import sys
 import tempfile
@@ -93,11 +94,12 @@ def test_the_first_process_of_a_container_buries_the_dead_and_heeds_sigterm(site
     pid = int(site.bench.client.inspect_container(pilot.name)["State"]["Pid"])
 
     def children() -> dict[str, str]:
-        below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return {
-            child: Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
-            for child in below
-        }
+        states = {}
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                stat = Path(f"/proc/{child}/stat").read_text()
+                states[child] = stat.rpartition(")")[2].split()[0]
+        return states
 
     wait_until(lambda: "S" in children().values(), "the job to be up", state=children)
     wait_until(lambda: len(children()) == 1, "its orphan to be buried", state=children)

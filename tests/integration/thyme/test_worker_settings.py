@@ -89,7 +89,7 @@ def test_the_pool_is_named_by_option_or_environment(site: WorkerSite) -> None:
     site.submit(TRUE, pool="gpu")
     site.submit(TRUE, pool="big")
 
-    assert site.run()[0] == 3
+    assert site.run("--timeout", "0")[0] == 3
     assert site.run(env={"THYME_URL": site.url, "THYME_QUEUE": "gpu"})[0] == 0
     assert site.run("--queue", "big", env={"THYME_URL": site.url, "THYME_QUEUE": "gpu"})[0] == 0
 
@@ -98,8 +98,8 @@ def test_the_lanes_are_named_by_option_or_environment(site: WorkerSite) -> None:
     site.submit(TRUE, TRUE, pool="alien_jobs.lane.600")
     lanes = {"THYME_URL": site.url, "THYME_LANES": "10m"}
 
-    assert site.run()[0] == 3
-    assert site.run(env={**lanes, "THYME_LANES": "20m"})[0] == 3
+    assert site.run("--timeout", "0")[0] == 3
+    assert site.run("--timeout", "0", env={**lanes, "THYME_LANES": "20m"})[0] == 3
     assert site.run(env=lanes)[0] == 0
     assert site.run("--lanes", "600,1h", env={**lanes, "THYME_LANES": "1m"})[0] == 0
 
@@ -111,7 +111,7 @@ def test_a_worker_falls_back_when_it_is_told_to(site: WorkerSite) -> None:
     (features / "shutdowntime_job").write_text(f"{time.time() + 300:.0f}\n")
     env = {"THYME_URL": site.url, "THYME_LANES": "10m", "JOBFEATURES": str(features)}
 
-    assert site.run(env=env)[0] == 3
+    assert site.run("--timeout", "0", env=env)[0] == 3
     assert site.run(env={**env, "THYME_LANE_FALLBACK": "never"}) == (
         6,
         "thyme-worker: THYME_LANE_FALLBACK: 'never' is no number of seconds\n",
@@ -120,7 +120,8 @@ def test_a_worker_falls_back_when_it_is_told_to(site: WorkerSite) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "done"), [([], 1), (["--max-jobs", "3"], 3), (["--max-jobs", "0"], 5)]
+    ("limit", "done"),
+    [([], 1), (["--max-jobs", "3"], 3), (["--max-jobs", "0", "--timeout", "3"], 5)],
 )
 def test_so_many_jobs_and_no_more(site: WorkerSite, limit: list[str], done: int) -> None:
     site.submit(*[TRUE] * 5)

@@ -161,7 +161,7 @@ def test_a_dead_letter_holds_its_job_and_a_requeued_one_runs(make: Make) -> None
         letters = {str(codec.decode(each.body).job): each.id for each in line.list_dead_letters()}  # type: ignore[attr-defined]
         assert line.requeue_dead_letters([letters["1.0"]]) == 1
 
-        live.work()
+        live.work("--timeout", "10")
         until(lambda: set(live.states().values()) == {4}, "both to be done", live)
         starts = {
             str(event.job): event.attempt

@@ -72,9 +72,12 @@ def test_a_running_job_is_looked_into_stopped_continued_and_run_elsewhere(
     first = job.process()
     live.wait_for(**{f"j{job.id.replace('.', '_')}": 2})
 
-    tail = live.run("condor_tail", "-maxbytes", "1000000", job.id)
-    assert (tail.returncode, tail.stderr) == (0, "")
-    assert tail.stdout.startswith("line 1\n")
+    def tail() -> str:
+        done = live.run("condor_tail", "-maxbytes", "1000000", job.id)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    wait_until(lambda: tail().startswith("line 1\n"), "its first line", TIMEOUT, tail)
     missing = live.run("condor_tail", "-no-stdout", job.id, "nope")
     assert missing.returncode == 1
     assert missing.stderr.startswith("Failed to peek at file from starter: ")

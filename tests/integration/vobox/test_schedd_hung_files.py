@@ -61,7 +61,7 @@ def test_a_hung_file_server_stops_only_the_jobs_whose_files_it_has(
     told = [line for line in logged(schedd.home / "log") if not line.startswith("006")]
     assert told == ["000 2.0", "001 2.0", "005 2.0"]  # 006: its size, if it ran for long enough
     assert (schedd.home / "out").read_text() == "hello\n"
-    assert took < 30, "a schedd that serves nobody"
+    assert took < 60, "a schedd that serves nobody"
 
     said = schedd.run("condor_q", "1.0", "-af", "JobStatus", "ThymeWaitingFor", uid=BOB)
     assert said.stdout.startswith("6 " + str(mount.where)) and "has not answered for" in said.stdout

@@ -82,7 +82,7 @@ def test_killed_at_any_time_nothing_is_lost_and_nothing_doubled(schedd: LiveSche
                 path.unlink()
         schedd.start()
         worker.wait(60)
-    schedd.work()
+    schedd.work("--timeout", "5")
     wanted = {f"{cluster}.{proc}": 4 for cluster in clusters for proc in range(4)}
     wait_until(lambda: schedd.states() == wanted, "all completed", state=schedd.states)
 

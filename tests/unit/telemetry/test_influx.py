@@ -11,7 +11,7 @@ from telemetry.points import Point
 from telemetry.targets import parse
 
 POINTS = [Point("weather", {"place": "here"}, {"warmth": 1.0}, 1_760_000_000.0)]
-Serve = Callable[[int, Iterator[bytes]], Influx]
+Serve = Callable[..., Influx]
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def serve() -> Iterator[Serve]:
     """Return a client of a server that answers with a status and a body without end."""
     servers: list[http.server.ThreadingHTTPServer] = []
 
-    def make(status: int, body: Iterator[bytes]) -> Influx:
+    def make(status: int, body: Iterator[bytes], timeout: float = 20.0) -> Influx:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
@@ -37,7 +37,7 @@ def serve() -> Iterator[Serve]:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         servers.append(server)
         threading.Thread(target=server.serve_forever, args=(0.05,)).start()
-        return Influx(parse(f"http://127.0.0.1:{server.server_address[1]}#db"), timeout=2.0)
+        return Influx(parse(f"http://127.0.0.1:{server.server_address[1]}#db"), timeout)
 
     yield make
     for server in servers:
@@ -68,7 +68,7 @@ def test_an_answer_that_drips_is_none(serve: Serve) -> None:
         while not end.wait(0.1):
             yield b"x"
 
-    client = serve(400, drip())
+    client = serve(400, drip(), 2.0)
     try:
         with pytest.raises(TargetAway, match="no answer within 2 s"):
             client.write(POINTS)
@@ -123,7 +123,7 @@ def test_a_database_without_tls_is_told_as_such(serve: Serve) -> None:
     plain = serve(204, iter(()))
     port = plain._target.port
     plain.close()
-    client = Influx(parse(f"https://127.0.0.1:{port}#db"), timeout=2.0)
+    client = Influx(parse(f"https://127.0.0.1:{port}#db"), timeout=20.0)
     with pytest.raises(TargetAway, match=r"#db: it does not speak TLS on that port$"):
         client.write(POINTS)
     client.close()

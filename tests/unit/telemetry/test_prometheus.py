@@ -125,7 +125,7 @@ def test_readers_who_say_nothing_take_few_threads_and_no_long_time(
         for _ in range(MAX_READERS + 4):
             silent.append(socket.create_connection(("127.0.0.1", port), timeout=20))
             assert threading.active_count() <= before + MAX_READERS
-        wait_until(lambda: threading.active_count() == before, "the end of their threads")
+        wait_until(lambda: threading.active_count() <= before, "the end of their threads")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
             assert answer.status == 200
     finally:

@@ -80,6 +80,7 @@ def test_a_damaged_row_is_one_message_that_cannot_be_read(
 
 def test_a_broker_whose_lock_cannot_be_made_leaves_nothing_open(tmp_path: Path) -> None:
     (tmp_path / "broker.db.turn").mkdir()
+    gc.collect()  # what other tests left
     before = open_files()
 
     with pytest.raises(BrokerRefused, match="cannot use the broker"):
