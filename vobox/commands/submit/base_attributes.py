@@ -157,7 +157,7 @@ def find_mistakes(commands: Commands, ad: Ad, domain: str) -> list[str]:
     ``ad``: of the job, without ``+Attr``; ``domain``: of its submission.
     """
     warnings = []
-    if _is_nice(commands) and commands.get("accounting_group"):
+    if _is_nice(commands) and _get_accounting_group(commands):
         warnings.append(
             "WARNING: nice_user conflicts with accounting_group. nice_user will be ignored\n"
         )
@@ -179,9 +179,13 @@ def _is_nice(commands: Commands) -> bool:
     return nice is not None and evaluate_boolean("nice_user", nice)
 
 
+def _get_accounting_group(commands: Commands) -> str | None:
+    return commands.get("accounting_group", "AccountingGroup")
+
+
 def _record_accounting(commands: Commands, ad: Ad, owner: str) -> None:
     """Record the accounting group and user; raises SubmitError."""
-    group = commands.get("accounting_group")
+    group = _get_accounting_group(commands)
     user = commands.get("accounting_group_user", "AcctGroupUser")
     for command, value in (("accounting_group", group), ("accounting_group_user", user)):
         if value and any(character.isspace() for character in value):
